@@ -1,0 +1,7 @@
+"""``python -m streammatte``."""
+
+import sys
+
+from streammatte.cli import main
+
+sys.exit(main())

@@ -1,0 +1,123 @@
+"""StreamMatte from Python: the same options as on the command line, the same defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from streammatte.cutout import Cutout
+    from streammatte.pipeline import Progress, Report, Start
+
+
+def render(
+    footage: str | Path,
+    output: str | Path | None = None,
+    *,
+    bg: str,
+    bg_fit: Literal["cover", "contain", "stretch"] = "cover",
+    model: str = "selfie",
+    runtime: str = "auto",
+    size: int | None = None,
+    decontaminate: bool = True,
+    temporal: Literal["auto", "off"] = "auto",
+    start: str | None = None,
+    to: str | None = None,
+    length: str | None = None,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    pixel_format: str | None = None,
+    bitrate: int | None = None,
+    overwrite: bool = False,
+    serial: bool = False,
+    tell: Callable[[Start | Progress], None] | None = None,
+) -> Report:
+    """Put a new background behind the subject of a video or a photograph.
+
+    Args:
+        footage: What to read.
+        output: What to write; ``None`` for a name beside the footage, such as ``talk_beach.mp4``.
+        bg: An image or video file, ``#00b140``, a colour's name, ``blur``, ``blur:20`` (standard
+            deviation in lines of a 1080-line picture) or ``transparent``.
+        bg_fit: How a file fills the frame.
+        model: Which network; ``streammatte models list`` names them.
+        runtime: What runs it; ``auto`` takes the best that works here.
+        size: The shorter side of the network's input in pixels.
+        decontaminate: Whether soft edges lose the colour of the old background.
+        temporal: Whether mattes are steadied over time.
+        start: Where to begin: seconds, or ``[hours:]minutes:seconds``.
+        to: Where to stop.
+        length: How long to go on, instead of ``to``.
+        codec: ``h264``, ``hevc``, ``av1``, ``prores``, ``vp9``, ``ffv1``, ``qtrle`` or ``png``.
+        crf: Quality, on the codec's own scale; lower is better.
+        preset: Speed against size, in the encoder's own words.
+        pixel_format: FFmpeg's name for how samples are stored.
+        bitrate: Bits a second, instead of ``crf``.
+        overwrite: Whether an existing ``output`` may be replaced.
+        serial: Run everything on the calling thread; the result is the same.
+        tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``.
+
+    Returns:
+        What was done, assumed, lost and changed.
+
+    Raises:
+        streammatte.errors.StreamMatteError: with one line that says what is wrong and what to
+            do; no output is left behind.
+    """
+    from streammatte import pipeline
+    from streammatte.options import BackgroundSpec, EncodeOptions, RenderOptions, make_window
+
+    options = RenderOptions(
+        background=BackgroundSpec.parse(bg),
+        fit=bg_fit,
+        model=model,
+        runtime=runtime,
+        size=size,
+        decontaminate=decontaminate,
+        temporal=temporal,
+        window=make_window(start, to, length),
+        encode=EncodeOptions(codec, crf, preset, pixel_format, bitrate),
+        overwrite=overwrite,
+        serial=serial,
+    )
+    listener: dict[str, Any] = {} if tell is None else {"tell": tell}
+    return pipeline.render(footage, output, options, **listener)
+
+
+def mattes(
+    footage: str | Path,
+    *,
+    model: str = "selfie",
+    runtime: str = "auto",
+    size: int | None = None,
+    temporal: Literal["auto", "off"] = "auto",
+    start: str | None = None,
+    to: str | None = None,
+    length: str | None = None,
+) -> Iterator[Cutout]:
+    """Iterate over footage with the matte of every frame, to composite yourself.
+
+    The arguments are those of ``render``. Decoding and matting run ahead on threads of their own,
+    which end when the iterator is exhausted or closed.
+
+    Yields:
+        One ``Cutout`` a frame: ``rgb``, ``alpha``, ``foreground()``, ``seconds``.
+
+    Raises:
+        streammatte.errors.StreamMatteError: with one line that says what is wrong.
+    """
+    from streammatte import pipeline
+    from streammatte.options import BackgroundSpec, RenderOptions, make_window
+
+    options = RenderOptions(
+        background=BackgroundSpec("transparent"),
+        model=model,
+        runtime=runtime,
+        size=size,
+        temporal=temporal,
+        window=make_window(start, to, length),
+    )
+    return pipeline.cutouts(footage, options)

@@ -1,0 +1,183 @@
+"""``streammatte doctor``: what works on this machine, and why the rest does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import streammatte
+from streammatte.errors import DependencyError, StreamMatteError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+NAME = "doctor"
+HELP = "say what works on this machine, and why the rest does not"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: Literal["ok", "absent", "broken"]
+    """``broken`` keeps ``render`` from working; ``absent`` does not."""
+    detail: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print all findings; exit code 4 if one of them keeps ``render`` from working."""
+    findings = [finding for check in CHECKS for finding in _guarded(check)]
+    if arguments.json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+    else:
+        marks = {"ok": "ok    ", "absent": "absent", "broken": "BROKEN"}
+        for finding in findings:
+            sys.stdout.write(f"{marks[finding.state]}  {finding.what}: {finding.detail}\n")
+    broken = any(finding.state == "broken" for finding in findings)
+    return DependencyError.exit_code if broken else 0
+
+
+def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Turn a check that fails into a finding: the doctor must not die of the disease."""
+    name = check.__name__.strip("_").replace("_", " ")
+    try:
+        yield from check()
+    except ImportError as error:
+        yield Finding(name, "broken", f"{error}; reinstall streammatte")
+    except StreamMatteError as error:
+        yield Finding(name, "broken", str(error))
+
+
+def _machine() -> Iterator[Finding]:
+    cores = os.cpu_count()
+    yield Finding(
+        "machine",
+        "ok",
+        f"streammatte {streammatte.__version__}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}, {cores} cores",
+    )
+
+
+def _media() -> Iterator[Finding]:
+    import av
+
+    from streammatte.sinks.codecs import CODECS
+
+    version = ".".join(str(part) for part in av.library_versions["libavcodec"])
+    yield Finding("media", "ok", f"PyAV {av.__version__}, libavcodec {version}")
+    for name in CODECS:
+        codec = CODECS.load(name)
+        for encoder in filter(None, (codec.encoder, codec.alpha_encoder)):
+            try:
+                av.Codec(encoder, "w")
+            except av.error.FFmpegError:
+                yield Finding(f"--codec {name}", "absent", f"this FFmpeg has no {encoder}")
+            else:
+                yield Finding(f"--codec {name}", "ok", f"{encoder}: {CODECS.entry(name).summary}")
+
+
+def _kernels() -> Iterator[Finding]:
+    import numba
+    import numpy as np
+
+    from streammatte.stages.kernels import blend8
+
+    begun = time.perf_counter()
+    alpha = np.arange(256, dtype=np.uint8)[None]
+    out = np.empty_like(alpha)
+    blend8(out, np.full_like(alpha, 200), np.full_like(alpha, 10), alpha)
+    exact = np.array_equal(out, np.rint((alpha * 200.0 + (255.0 - alpha) * 10) / 255))
+    seconds = time.perf_counter() - begun
+    yield Finding(
+        "compositing kernels",
+        "ok" if exact else "broken",
+        f"numba {numba.__version__}, {'exact' if exact else 'WRONG RESULTS: reinstall numba'}, "
+        f"ready after {seconds:.1f} s",
+    )
+
+
+def _onnx_runtime() -> Iterator[Finding]:
+    import onnxruntime
+
+    installed = [
+        name
+        for name in (
+            "onnxruntime",
+            "onnxruntime-gpu",
+            "onnxruntime-directml",
+            "onnxruntime-openvino",
+        )
+        if _version(name)
+    ]
+    providers = ", ".join(
+        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
+    )
+    yield Finding("ONNX Runtime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+    if len(installed) > 1:
+        names = " and ".join(installed)
+        yield Finding(
+            "ONNX Runtime packages",
+            "absent",
+            f"{names} overwrite each other's files: pip uninstall -y {' '.join(installed)}, "
+            "then install one of them",
+        )
+
+
+def _network() -> Iterator[Finding]:
+    import numpy as np
+
+    from streammatte.models import MODELS, load_card
+    from streammatte.pipeline import open_network
+
+    for name in MODELS:
+        card = load_card(name)
+        width, height = card.input_size(1920, 1080)
+        network = open_network(name, "auto", (width, height))
+        image = np.zeros((1, height, width, 3), np.uint8)
+        begun = time.perf_counter()
+        for _ in range(5):
+            network.infer(image)
+        each = (time.perf_counter() - begun) / 5 * 1000
+        network.close()
+        yield Finding(
+            f"--model {name}",
+            "ok",
+            f"weights intact, {each:.1f} ms a frame at {width}x{height}, {network.description}",
+        )
+
+
+def _gpu() -> Iterator[Finding]:
+    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()):
+        yield Finding("NVIDIA GPU", "absent", "no driver found; networks run on the CPU")
+        return
+    yield Finding(
+        "NVIDIA GPU",
+        "absent",
+        "a driver is installed, but this version of StreamMatte has no network for it yet: "
+        "networks run on the CPU",
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+CHECKS = (_machine, _media, _kernels, _onnx_runtime, _network, _gpu)

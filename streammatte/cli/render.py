@@ -1,0 +1,123 @@
+"""``streammatte render``: footage in, finished file out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streammatte.cli.progress import listener
+from streammatte.options import (
+    BackgroundSpec,
+    EncodeOptions,
+    RenderOptions,
+    make_window,
+    parse_bitrate,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "render"
+HELP = "put a new background behind the subject of a video or a photograph"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("input", metavar="IN", help="a video, or a photograph")
+    parser.add_argument("-o", "--output", metavar="OUT", help="default: IN_BACKGROUND beside IN")
+    parser.add_argument(
+        "--bg",
+        required=True,
+        metavar="BACKGROUND",
+        help="beach.jpg, loop.mp4, '#00b140', green, blur, blur:20 or transparent",
+    )
+    _add_picture(parser)
+    _add_range(parser)
+    _add_encoding(parser)
+    _add_behaviour(parser)
+
+
+def _add_picture(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("picture")
+    group.add_argument(
+        "--bg-fit",
+        choices=("cover", "contain", "stretch"),
+        default="cover",
+        help="how a background file fills the frame (cover)",
+    )
+    group.add_argument("--model", default="selfie", help="see 'streammatte models list' (selfie)")
+    group.add_argument("--runtime", default="auto", help="what runs the network (auto)")
+    group.add_argument(
+        "--size", type=int, metavar="N", help="shorter side of the network's input (256)"
+    )
+    group.add_argument(
+        "--temporal",
+        choices=("auto", "off"),
+        default="auto",
+        help="steady the mattes over time (auto)",
+    )
+    group.add_argument(
+        "--no-decontaminate",
+        action="store_true",
+        help="leave the old background's colour in soft edges",
+    )
+
+
+def _add_range(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("range (seconds or [hours:]minutes:seconds)")
+    group.add_argument("-ss", metavar="TIME", help="where to begin")
+    group.add_argument("-to", metavar="TIME", help="where to stop")
+    group.add_argument("-t", metavar="TIME", help="how long to go on, instead of -to")
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("encoding")
+    group.add_argument(
+        "--codec",
+        help="h264, hevc, av1, prores, vp9, ffv1, qtrle or png (from OUT's extension)",
+    )
+    group.add_argument("--crf", type=float, metavar="N", help="quality; lower is better")
+    group.add_argument("--preset", help="speed against size, in the encoder's own words")
+    group.add_argument("--bitrate", metavar="RATE", help="such as 8M, instead of --crf")
+    group.add_argument("--pix-fmt", metavar="FORMAT", help="such as yuv420p (as the source)")
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("behaviour")
+    over = group.add_mutually_exclusive_group()
+    over.add_argument("-y", dest="overwrite", action="store_true", help="overwrite OUT")
+    over.add_argument(
+        "-n", dest="overwrite", action="store_false", help="never overwrite OUT (the default)"
+    )
+    group.add_argument("--serial", action="store_true", help="one thread; same result")
+    group.add_argument("--json", action="store_true", help="events as NDJSON on standard output")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Render, telling how it goes."""
+    options = _options(arguments)
+    from streammatte.pipeline import render  # heavy: only once the options make sense
+
+    with listener(json=arguments.json, quiet=arguments.quiet) as told:
+        report = render(arguments.input, arguments.output, options, told.tell)
+    told.done(report)
+    return 0
+
+
+def _options(arguments: Any) -> RenderOptions:
+    bitrate = parse_bitrate(arguments.bitrate) if arguments.bitrate is not None else None
+    return RenderOptions(
+        background=BackgroundSpec.parse(arguments.bg),
+        fit=arguments.bg_fit,
+        model=arguments.model,
+        runtime=arguments.runtime,
+        size=arguments.size,
+        decontaminate=not arguments.no_decontaminate,
+        temporal=arguments.temporal,
+        window=make_window(arguments.ss, arguments.to, arguments.t),
+        encode=EncodeOptions(
+            arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, bitrate
+        ),
+        overwrite=arguments.overwrite,
+        serial=arguments.serial,
+    )

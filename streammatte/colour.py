@@ -1,0 +1,281 @@
+"""What samples mean: matrices, ranges, transfer functions, and exact conversions between them.
+
+swscale's conversions are fast but biased, and wrong beyond 8 bit; here every conversion names its
+matrix and range and is exact to rounding. Sources: ITU-T H.273 (code points), BT.601, BT.709,
+BT.2020 (matrices), BT.2087 (primaries), SMPTE ST 2084 and BT.2100 (PQ, HLG), BT.2408 (where
+SDR white lies in HDR).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+
+class Matrix(IntEnum):
+    """How R'G'B' becomes Y'CbCr; the values are H.273 MatrixCoefficients."""
+
+    RGB = 0
+    BT709 = 1
+    UNSPECIFIED = 2
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    BT2020 = 9
+
+    @property
+    def label(self) -> str:
+        """The name people use."""
+        return _MATRIX_LABELS[self]
+
+
+_MATRIX_LABELS = {
+    Matrix.RGB: "RGB",
+    Matrix.BT709: "BT.709",
+    Matrix.UNSPECIFIED: "untagged",
+    Matrix.FCC: "FCC",
+    Matrix.BT470BG: "BT.601",
+    Matrix.SMPTE170M: "BT.601",
+    Matrix.SMPTE240M: "SMPTE 240M",
+    Matrix.BT2020: "BT.2020",
+}
+
+_LUMA_WEIGHTS = {  # Kr, Kb
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470BG: (0.299, 0.114),
+    Matrix.SMPTE170M: (0.299, 0.114),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020: (0.2627, 0.0593),
+}
+
+UNSPECIFIED = 2
+PRIMARIES_BT709 = 1
+PRIMARIES_BT2020 = 9
+TRANSFER_BT709 = 1
+TRANSFER_SRGB = 13
+TRANSFER_PQ = 16
+TRANSFER_HLG = 18
+
+HD_LINES = 720
+"""Untagged pictures of at least so many lines are taken for BT.709, smaller ones for BT.601."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """What the samples of a picture mean."""
+
+    matrix: Matrix
+    """Never ``UNSPECIFIED``: what was untagged has been guessed, and ``assumed`` says so."""
+    full_range: bool
+    """``True``: black is 0; ``False``: black is 16 (times 2^(depth - 8))."""
+    primaries: int = UNSPECIFIED
+    """H.273 ColourPrimaries; 2 where the source does not say."""
+    transfer: int = UNSPECIFIED
+    """H.273 TransferCharacteristics; 2 where the source does not say."""
+    centred_chroma: bool = False
+    """``True``: chroma lies between luma columns (JPEG); ``False``: on the even ones (MPEG-2)."""
+    assumed: str = ""
+    """What the source left untagged and was taken for granted, in words; empty if nothing."""
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer function is PQ or HLG."""
+        return self.transfer in (TRANSFER_PQ, TRANSFER_HLG)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the primaries are BT.2020's."""
+        return self.primaries == PRIMARIES_BT2020
+
+    def __str__(self) -> str:
+        """Such as ``BT.709 limited`` or ``BT.2020 limited HLG``."""
+        words = [self.matrix.label, "full" if self.full_range else "limited"]
+        if self.is_hdr:
+            words.append("PQ" if self.transfer == TRANSFER_PQ else "HLG")
+        return " ".join(words)
+
+
+SRGB = Colour(Matrix.RGB, full_range=True, primaries=PRIMARIES_BT709, transfer=TRANSFER_SRGB)
+"""What an image file without a profile is."""
+
+
+def resolve(
+    *, matrix: int, full_range: bool | None, primaries: int, transfer: int, height: int, jpeg: bool
+) -> Colour:
+    """Turn a Y'CbCr stream's tags into a ``Colour``, guessing what they leave open.
+
+    Untagged pictures are BT.709 from 720 lines upwards and BT.601 below; JPEG-like ones are
+    BT.601 full range with centred chroma, as JFIF says.
+
+    Args:
+        matrix: H.273 MatrixCoefficients as the decoder gives them; 2 means untagged.
+        full_range: The tagged range, or ``None`` if the stream does not say.
+        primaries: H.273 ColourPrimaries.
+        transfer: H.273 TransferCharacteristics.
+        height: Lines of the picture.
+        jpeg: Whether the stream follows JPEG's conventions (Motion JPEG, ``yuvj`` formats).
+    """
+    guesses = []
+    if matrix in _LUMA_WEIGHTS:
+        known = Matrix(matrix)
+    else:
+        known = Matrix.BT709 if height >= HD_LINES and not jpeg else Matrix.SMPTE170M
+        guesses.append(f"{known.label} matrix")
+    if full_range is None:
+        full_range = jpeg
+        guesses.append(f"{'full' if full_range else 'limited'} range")
+    return Colour(known, full_range, primaries, transfer, jpeg, " and ".join(guesses))
+
+
+def rgb_from_samples(colour: Colour, depth: int) -> Floats:
+    """Return the affine map from Y'CbCr (or R'G'B') samples to R'G'B' in 0..1.
+
+    Returns:
+        float32 ``[3, 4]``: ``rgb = m[:, :3] @ samples + m[:, 3]``; samples in the order Y, Cb, Cr
+        or, for ``Matrix.RGB``, R, G, B.
+    """
+    peak = 2.0**depth - 1
+    if colour.matrix is Matrix.RGB:
+        if colour.full_range:
+            scale, black = 1 / peak, 0.0
+        else:
+            scale, black = 1 / (219 * 2.0 ** (depth - 8)), 16 * 2.0 ** (depth - 8)
+        return np.hstack([np.eye(3) * scale, np.full((3, 1), -black * scale)]).astype(np.float32)
+    kr, kb = _LUMA_WEIGHTS[colour.matrix]
+    kg = 1 - kr - kb
+    ycc_to_rgb = np.array(
+        [
+            [1, 0, 2 * (1 - kr)],
+            [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg],
+            [1, 2 * (1 - kb), 0],
+        ]
+    )
+    unit = 2.0 ** (depth - 8)
+    if colour.full_range:
+        scale, offset = np.array([1 / peak] * 3), np.array([0, 128 * unit, 128 * unit])
+    else:
+        scale = np.array([1 / 219, 1 / 224, 1 / 224]) / unit
+        offset = np.array([16, 128, 128]) * unit
+    linear = ycc_to_rgb * scale
+    return np.hstack([linear, -(linear @ offset)[:, None]]).astype(np.float32)
+
+
+def samples_from_rgb(colour: Colour, depth: int) -> Floats:
+    """Return the inverse of ``rgb_from_samples``: float32 ``[3, 4]``."""
+    forward = np.vstack([rgb_from_samples(colour, depth).astype(np.float64), [0, 0, 0, 1]])
+    return np.linalg.inv(forward)[:3].astype(np.float32)
+
+
+def black_level(colour: Colour, depth: int) -> int:
+    """Return the luma (or R, G, B) sample of black."""
+    return 0 if colour.full_range else 16 << (depth - 8)
+
+
+def white_level(colour: Colour, depth: int) -> int:
+    """Return the luma (or R, G, B) sample of nominal white."""
+    return (1 << depth) - 1 if colour.full_range else 235 << (depth - 8)
+
+
+# --- Between standard and high dynamic range ---------------------------------------------------
+
+SDR_WHITE_NITS = 203.0
+"""Where SDR white is placed in HDR (BT.2408)."""
+HLG_PEAK_NITS = 1000.0
+
+_BT2020_FROM_BT709 = np.array(
+    [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]], np.float32
+)  # BT.2087
+
+
+def needs_light(source: Colour, target: Colour) -> bool:
+    """Whether going from one to the other takes more than a matrix: HDR or wide primaries."""
+    return (source.is_hdr, source.is_wide) != (target.is_hdr, target.is_wide) or (
+        source.is_hdr and source.transfer != target.transfer
+    )
+
+
+def through_light(rgb: Floats, source: Colour, target: Colour) -> Floats:
+    """Carry R'G'B' from one transfer function and set of primaries to another.
+
+    Works in display light: SDR white is 203 cd/m2, HLG is shown on a 1000 cd/m2 display. What is
+    brighter than the target can show rolls off softly above 80 % of its white.
+
+    Args:
+        rgb: float32 ``[..., 3]``, non-linear, nominally 0..1.
+        source: The transfer function and primaries ``rgb`` has.
+        target: Those it gets.
+
+    Returns:
+        float32 ``[..., 3]``, non-linear, 0..1.
+    """
+    light = _to_nits(np.clip(rgb, 0, 1), source)
+    if source.is_hdr and not target.is_hdr:
+        light = SDR_WHITE_NITS * _roll_off(light / SDR_WHITE_NITS)
+    if source.is_wide != target.is_wide:
+        primaries = _BT2020_FROM_BT709 if target.is_wide else np.linalg.inv(_BT2020_FROM_BT709)
+        light = np.maximum(light @ primaries.T.astype(np.float32), 0)
+    return _from_nits(light, target).astype(np.float32)
+
+
+def _to_nits(signal: Floats, colour: Colour) -> Floats:
+    if colour.transfer == TRANSFER_PQ:
+        root = np.power(signal, 1 / 78.84375)
+        base = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
+        return np.asarray(10000 * np.power(base, 1 / 0.1593017578125), np.float32)
+    if colour.transfer == TRANSFER_HLG:
+        scene = np.where(
+            signal <= 0.5,  # noqa: PLR2004  BT.2100 table 5
+            signal**2 / 3,
+            (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12,
+        )
+        luminance = scene @ np.array([0.2627, 0.6780, 0.0593], np.float32)
+        gain = np.power(np.maximum(luminance, 1e-6), 0.2)[..., None]  # system gamma 1.2
+        return np.asarray(HLG_PEAK_NITS * scene * gain, np.float32)
+    linear = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004
+    return np.asarray(SDR_WHITE_NITS * linear, np.float32)
+
+
+def _from_nits(light: Floats, colour: Colour) -> Floats:
+    if colour.transfer == TRANSFER_PQ:
+        power = np.power(np.minimum(light, 10000) / 10000, 0.1593017578125)
+        return np.asarray(
+            np.power((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power), 78.84375), np.float32
+        )
+    if colour.transfer == TRANSFER_HLG:
+        shown = np.minimum(light, HLG_PEAK_NITS) / HLG_PEAK_NITS
+        luminance = shown @ np.array([0.2627, 0.6780, 0.0593], np.float32)
+        scene = shown * np.power(np.maximum(luminance, 1e-6), -1 / 6)[..., None]
+        high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
+        return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high), np.float32)
+    linear = np.minimum(light / SDR_WHITE_NITS, 1)
+    return np.asarray(
+        np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055),  # noqa: PLR2004
+        np.float32,
+    )
+
+
+def _roll_off(light: Floats, knee: float = 0.8) -> Floats:
+    """Bend everything above ``knee`` so that no light ever reaches 1."""
+    above = np.maximum(light - knee, 0)
+    bent = 1 - (1 - knee) ** 2 / (above + 1 - knee)
+    return np.asarray(np.where(light <= knee, light, bent), np.float32)
+
+
+def display_curve(colour: Colour) -> NDArray[np.uint8]:
+    """Return a lookup table from 8-bit HDR code values to 8-bit SDR ones.
+
+    For pictures that only a network looks at; it leaves the primaries alone.
+    """
+    grey = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[:, None], 3, axis=1)
+    target = replace(SRGB, primaries=colour.primaries)
+    return np.rint(through_light(grey, colour, target)[:, 0] * 255).astype(np.uint8)

@@ -1,0 +1,264 @@
+"""What travels down the pipeline: pictures, frames (a picture in time) and mattes.
+
+A picture stays what the decoder made of it, planar Y'CbCr or G'B'R' at its own depth; numpy sees
+the very memory that FFmpeg reads and writes, so nothing is copied on the way to the encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from streammatte.colour import Colour, Matrix, display_curve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How samples are stored: always planar, little-endian, 8 to 16 bits."""
+
+    family: Literal["yuv", "rgb"]
+    depth: int
+    """Bits a sample: 8, 9, 10, 12, 14 or 16; above 8 in the low bits of a uint16."""
+    chroma_x: int = 0
+    """log2 of how many luma columns share a chroma sample: 0 or 1."""
+    chroma_y: int = 0
+    """log2 of how many luma rows share a chroma sample: 0 or 1."""
+    alpha: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no FFmpeg format stores."""
+        if self.depth not in (8, 9, 10, 12, 14, 16):
+            raise ValueError(f"depth must be 8, 9, 10, 12, 14 or 16, got {self.depth}")
+        if self.chroma_x not in (0, 1) or self.chroma_y not in (0, 1):
+            raise ValueError(f"no such chroma subsampling: {self.chroma_x}, {self.chroma_y}")
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name for it, such as ``yuv420p10le`` or ``gbrap``."""
+        tail = "" if self.depth == 8 else f"{self.depth}le"  # noqa: PLR2004
+        if self.family == "rgb":
+            return ("gbrap" if self.alpha else "gbrp") + tail
+        ratio = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440"}
+        letters = "yuva" if self.alpha else "yuv"
+        return f"{letters}{ratio[self.chroma_x, self.chroma_y]}p{tail}"
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """The numpy type of a sample."""
+        return np.uint8 if self.depth == 8 else np.uint16  # noqa: PLR2004
+
+    @property
+    def peak(self) -> int:
+        """The largest sample value."""
+        return (1 << self.depth) - 1
+
+    @property
+    def neutral(self) -> int:
+        """The chroma sample of grey."""
+        return 1 << (self.depth - 1)
+
+    def with_alpha(self, *, alpha: bool) -> Layout:
+        """Return the same layout with or without an alpha plane."""
+        return Layout(self.family, self.depth, self.chroma_x, self.chroma_y, alpha)
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def nearest(pixel_format: str) -> Layout:
+        """Return the layout that holds FFmpeg's ``pixel_format`` without loss.
+
+        Packed, semi-planar, palette and big-endian formats map to their planar relatives.
+
+        Raises:
+            ValueError: for formats that no such layout holds (floating point, Bayer, XYZ).
+        """
+        fmt = av.VideoFormat(pixel_format, 64, 64)
+        depth = max(component.bits for component in fmt.components)
+        lossy = fmt.is_bayer or depth > 16 or pixel_format.startswith("xyz") or "f16" in fmt.name  # noqa: PLR2004
+        if lossy:
+            raise ValueError(f"pictures in {pixel_format} are not supported")
+        alpha = any(component.is_alpha for component in fmt.components)
+        depth = next(known for known in (8, 9, 10, 12, 14, 16) if known >= depth)
+        if fmt.is_rgb or fmt.has_palette:
+            return Layout("rgb", depth, alpha=alpha or fmt.has_palette)
+        chroma = [part for part in fmt.components if not (part.is_luma or part.is_alpha)]
+        x = int(not chroma or chroma[0].width < 64)  # noqa: PLR2004
+        y = int(not chroma or chroma[0].height < 64)  # noqa: PLR2004
+        return Layout("yuv", depth, x, y, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Planes of samples and what they mean, over an FFmpeg frame's own memory."""
+
+    native: av.VideoFrame
+    """The FFmpeg frame that owns the memory; its format is ``layout.name``."""
+    layout: Layout
+    colour: Colour
+    planes: tuple[Plane, ...]
+    """Y, Cb, Cr or G, B, R: views ``[rows, columns]`` of uint8 or uint16; chroma subsampled."""
+    alpha: Plane | None = None
+    """``[rows, columns]`` over the full range of the layout's depth, straight; or ``None``."""
+
+    @property
+    def width(self) -> int:
+        """Luma columns."""
+        return self.native.width
+
+    @property
+    def height(self) -> int:
+        """Luma rows."""
+        return self.native.height
+
+    @staticmethod
+    def over(native: av.VideoFrame, colour: Colour) -> Picture:
+        """Look at an FFmpeg frame, which must be in one of our layouts, without copying it."""
+        layout = Layout.nearest(native.format.name)
+        views = tuple(_view(plane, layout) for plane in native.planes)
+        if len(views) < 3:  # noqa: PLR2004
+            raise ValueError(f"{native.format.name} is not planar colour")
+        return Picture(native, layout, colour, views[:3], views[3] if layout.alpha else None)
+
+    @staticmethod
+    def empty(width: int, height: int, layout: Layout, colour: Colour) -> Picture:
+        """Return a picture of undefined samples to write into."""
+        native = av.VideoFrame(width, height, layout.name)
+        native.colorspace = int(colour.matrix)
+        native.color_range = 2 if colour.full_range else 1
+        native.color_primaries = colour.primaries
+        native.color_trc = colour.transfer
+        return Picture.over(native, colour)
+
+    @staticmethod
+    def of(planes: Sequence[NDArray[Any]], layout: Layout, colour: Colour) -> Picture:
+        """Copy planes (3, or 4 with alpha), shaped as the layout asks, into a new picture."""
+        height, width = planes[0].shape
+        picture = Picture.empty(width, height, layout, colour)
+        targets = (*picture.planes, picture.alpha)
+        for target, plane in zip(targets, planes, strict=False):
+            assert target is not None
+            target[:] = plane
+        return picture
+
+    def view(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
+        """Return the picture scaled down, as a display would show it, for a network to look at.
+
+        Fast and biased by about one code value; HDR is bent to standard range.
+
+        Returns:
+            uint8 R'G'B' ``[height, width, 3]``, C-contiguous.
+        """
+        yuv = self.colour.matrix is not Matrix.RGB
+        small = scaler.reformat(
+            self.native,
+            width,
+            height,
+            "rgb24",
+            src_colorspace=int(self.colour.matrix) if yuv else None,
+            src_color_range=2 if self.colour.full_range else 1,
+            dst_color_range=2,
+            interpolation="AREA",
+            threads=1,
+        )
+        rgb = np.ascontiguousarray(small.to_ndarray())
+        return display_curve(self.colour)[rgb] if self.colour.is_hdr else rgb
+
+    def small(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.float32]:
+        """Return the samples scaled down, chroma at luma's size, without any change of colour.
+
+        Returns:
+            float32 ``[height, width, 3]`` in sample values, in the order of ``planes``.
+        """
+        layout = Layout(self.layout.family, self.layout.depth)
+        yuv = layout.family == "yuv"
+        matrix = int(self.colour.matrix) if yuv else None
+        span = 2 if self.colour.full_range or not yuv else 1
+        native = scaler.reformat(
+            self.native,
+            width,
+            height,
+            layout.name,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=span,
+            dst_color_range=span,
+            interpolation="AREA",
+            threads=1,
+        )
+        planes = [_view(plane, layout).astype(np.float32) for plane in native.planes[:3]]
+        return np.stack(planes, axis=-1)
+
+
+def _view(plane: Any, layout: Layout) -> Plane:
+    samples = np.frombuffer(plane, layout.dtype)
+    stride = plane.line_size // samples.itemsize
+    rows = samples[: stride * plane.height].reshape(plane.height, stride)
+    return rows[:, : plane.width]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture at a point in time."""
+
+    picture: Picture
+    pts: int
+    """Presentation time in units of ``time_base``, exactly the source's."""
+    duration: int
+    """In units of ``time_base``; 0 where unknown."""
+    time_base: Fraction
+    """Seconds a tick."""
+
+    @property
+    def seconds(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Matte:
+    """A frame and how much of each of its pixels belongs to the subject."""
+
+    frame: Frame
+    view: NDArray[np.uint8]
+    """What the network saw: uint8 R'G'B' ``[h, w, 3]``, smaller than the frame."""
+    alpha: NDArray[np.float32]
+    """float32 ``[h, w]`` in 0..1, at the size of ``view`` or at that of the frame."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a source says of itself before its first frame; sizes are those of upright pictures."""
+
+    path: Path | None
+    width: int
+    height: int
+    layout: Layout
+    colour: Colour
+    time_base: Fraction
+    rate: Fraction
+    """Average frames a second: for encoders and estimates, never for timing."""
+    seconds: float | None = None
+    """Length, where known."""
+    pixel_aspect: Fraction = field(default=Fraction(1))
+    """Width to height of a pixel."""
+    codec: str = ""
+    still: bool = False
+    """Whether this is a photograph rather than footage."""
+
+    @property
+    def frames_expected(self) -> int | None:
+        """About how many frames will come; ``None`` if nobody knows."""
+        return max(1, round(self.seconds * self.rate)) if self.seconds else None

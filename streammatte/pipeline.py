@@ -1,0 +1,280 @@
+"""The pipeline: source, matte, refine, smooth, composite, sink, each a generator over the last.
+
+Threads are an operator, not a structure: ``threads.ahead`` moves all that is upstream of it onto
+a thread of its own and changes nothing but the timing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streammatte.cutout import Cutout
+from streammatte.errors import InputError
+from streammatte.meters import Meters
+from streammatte.models import load_card
+from streammatte.runtimes import RUNTIMES
+from streammatte.sinks import default_output, open_sink
+from streammatte.sources import open_source
+from streammatte.stages import composite, matte, refine, smooth
+from streammatte.stages.backgrounds import open_background
+from streammatte.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from streammatte.frames import Frame, Matte
+    from streammatte.options import RenderOptions
+    from streammatte.runtimes import Runtime
+    from streammatte.sinks import Sink
+    from streammatte.sources import Source
+
+TELL_EVERY = 0.1
+"""Seconds between two tellings of progress."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Told once, when everything is open."""
+
+    input: str
+    output: str
+    model: str
+    runtime: str
+    codec: str
+    size: tuple[int, int]
+    """Of the picture, in pixels."""
+    network_size: tuple[int, int]
+    """Of the network's input, in pixels."""
+    frames_expected: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told while the work goes on."""
+
+    frames: int
+    frames_expected: int | None
+    fps: float
+    stage: str = "rendering"
+    """``rendering``, then ``finishing`` while the last frames are encoded and checked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done; everything that was assumed, lost or changed is in it."""
+
+    input: str
+    output: str
+    frames: int
+    seconds: float
+    """By the clock, from opening the source to the finished file."""
+    fps: float
+    model: str
+    runtime: str
+    codec: str
+    colour: str
+    """What the samples were taken for."""
+    assumed: str
+    """The part of ``colour`` that the source did not say; empty if it said all."""
+    corrupt_frames: int
+    lost_packets: int
+    dropped_frames: int
+    notes: list[str] = field(default_factory=list)
+    milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    """``{stage: {"cpu": ms, "wall": ms}}`` a frame; library threads are not included."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+def render(
+    where: str | Path,
+    output: str | Path | None,
+    options: RenderOptions,
+    tell: Callable[[Start | Progress], None] = lambda _: None,
+) -> Report:
+    """Put a new background behind the subject of a video or a photograph.
+
+    Args:
+        where: The footage: a path, or ``synthetic[:...]``.
+        output: Where the result goes; ``None`` for a name beside the footage.
+        options: Everything else.
+        tell: Called on this thread, once when all is open and then as the work goes on.
+
+    Raises:
+        StreamMatteError: of the kind that ``errors`` describes; no output is left behind.
+    """
+    begun = time.perf_counter()
+    meters = Meters()
+    with open_source(where, options.window) as source:
+        info, spec = source.info, options.background
+        path = default_output(info.path, spec.label, info, alpha=spec.kind == "transparent")
+        path = path if output is None else Path(output)
+        with (
+            _matting(source, options, meters) as matting,
+            open_sink(path, source, options) as sink,
+            Threads(serial=options.serial) as threads,
+        ):
+            background = open_background(spec, options.fit, info, threads)
+            tell(_start(where, path, matting, sink, source))
+
+            frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
+            mattes = matting.mattes(frames)
+            decontaminate = options.decontaminate and not matting.own
+            if background is None:
+                results = composite.cut_out(mattes, decontaminate=decontaminate)
+            else:
+                results = composite.over(mattes, background, meters, decontaminate=decontaminate)
+            results = threads.ahead(meters.watch("composite", results), "matte")
+            count = _write(results, sink, info.frames_expected, meters, tell)
+    return _report(where, path, matting, sink, source, count, time.perf_counter() - begun, meters)
+
+
+def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
+    """Yield every frame with its matte, for those who composite themselves.
+
+    Raises:
+        StreamMatteError: of the kind that ``errors`` describes.
+    """
+    meters = Meters()
+    with (
+        open_source(where, options.window) as source,
+        _matting(source, options, meters) as matting,
+        Threads(serial=options.serial) as threads,
+    ):
+        frames = threads.ahead(matting.frames, "decode")
+        for result in threads.ahead(matting.mattes(frames), "matte"):
+            yield Cutout(result)
+
+
+@dataclass(frozen=True)
+class _Matting:
+    """How this footage gets its mattes, and the frames, the first of which had to be looked at."""
+
+    frames: Iterator[Frame]
+    mattes: Callable[[Iterable[Frame]], Iterator[Matte]]
+    own: bool
+    """Whether the footage brings its own alpha."""
+    size: tuple[int, int]
+    model: str
+    runtime: str
+
+
+@contextmanager
+def _matting(source: Source, options: RenderOptions, meters: Meters) -> Iterator[_Matting]:
+    """Choose between the network and the footage's own alpha, and open what is needed."""
+    card = load_card(options.model)
+    info = source.info
+    size = card.input_size(round(info.width * info.pixel_aspect), info.height, options.size)
+    frames = source.frames()
+    first = next(frames, None)
+    if first is None:
+        raise InputError("the footage has no frames")
+    frames = itertools.chain([first], frames)
+    if matte.brings_matte(first.picture):
+        take = partial(matte.take_own, size=size)
+        yield _Matting(
+            frames, take, own=True, size=size, model="the footage's alpha", runtime="none"
+        )
+        return
+
+    def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
+        inferred = meters.watch("network", matte.infer(frames, network, size, meters))
+        refined = meters.watch("refine", refine.snap(inferred))
+        if options.temporal == "off":
+            return refined
+        return meters.watch("smooth", smooth.settle(refined))
+
+    network = open_network(card.name, options.runtime, size)
+    try:
+        runtime = network.description
+        yield _Matting(frames, mattes, own=False, size=size, model=card.name, runtime=runtime)
+    finally:
+        network.close()
+
+
+def open_network(model: str, runtime: str, size: tuple[int, int]) -> Runtime:
+    """Make a network ready to run.
+
+    Args:
+        model: A name in ``models.MODELS``.
+        runtime: A name in ``runtimes.RUNTIMES``, or ``auto`` for the best one that works here.
+        size: ``(width, height)`` of its input.
+
+    Raises:
+        ModelError, RuntimeFailure, DependencyError: if it cannot be had.
+    """
+    engine = RUNTIMES.load("onnxruntime" if runtime == "auto" else runtime)
+    network: Runtime = engine(load_card(model), size)
+    return network
+
+
+def _write(
+    results: Iterator[Frame],
+    sink: Sink,
+    expected: int | None,
+    meters: Meters,
+    tell: Callable[[Start | Progress], None],
+) -> int:
+    count, begun, told = 0, time.perf_counter(), 0.0
+    for frame in results:
+        with meters.measure("encode"):
+            sink.write(frame)
+        count += 1
+        now = time.perf_counter()
+        if now - told >= TELL_EVERY:
+            told = now
+            tell(Progress(count, expected, count / max(now - begun, 1e-9)))
+    tell(Progress(count, count, count / max(time.perf_counter() - begun, 1e-9), "finishing"))
+    return count
+
+
+def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source: Source) -> Start:
+    info = source.info
+    return Start(
+        input=str(where),
+        output=str(path),
+        model=matting.model,
+        runtime=matting.runtime,
+        codec=sink.description,
+        size=(info.width, info.height),
+        network_size=matting.size,
+        frames_expected=info.frames_expected,
+    )
+
+
+def _report(
+    where: str | Path,
+    path: Path,
+    matting: _Matting,
+    sink: Sink,
+    source: Source,
+    count: int,
+    seconds: float,
+    meters: Meters,
+) -> Report:
+    damage = source.damage
+    return Report(
+        input=str(where),
+        output=str(path),
+        frames=count,
+        seconds=round(seconds, 3),
+        fps=round(count / seconds, 2),
+        model=matting.model,
+        runtime=matting.runtime,
+        codec=sink.description,
+        colour=str(source.info.colour),
+        assumed=source.info.colour.assumed,
+        corrupt_frames=damage.corrupt_frames,
+        lost_packets=damage.lost_packets,
+        dropped_frames=damage.dropped_frames,
+        notes=[*damage.notes, *sink.notes],
+        milliseconds=meters.milliseconds(count),
+    )

@@ -1,0 +1,32 @@
+"""A test double with the face of a runtime, shipped so that users' tests can use it too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streammatte.models.base import ModelCard
+
+
+class Stub:
+    """Answers every image with the same matte: a disc in the middle, its edge 10 % soft."""
+
+    def __init__(self, card: ModelCard, size: tuple[int, int]) -> None:  # noqa: ARG002  the contract
+        width, height = size
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        distance = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) / min(width, height)
+        self._alpha = np.clip((0.4 - distance) / 0.1, 0, 1)[None, None].astype(np.float32)
+        self.description = "stub (a disc, for tests)"
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the disc, whatever the image; see ``runtimes.base.Runtime``."""
+        if image.shape[1:3] != self._alpha.shape[2:]:
+            raise ValueError(f"image has {image.shape = }, the stub was made for another size")
+        return self._alpha.copy()
+
+    def close(self) -> None:
+        """Nothing to let go of."""

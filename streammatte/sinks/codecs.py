@@ -1,0 +1,282 @@
+"""Which codecs there are, what they can hold, and which one a file name asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from streammatte.colour import SRGB, Colour, Matrix
+from streammatte.errors import DependencyError, UsageError
+from streammatte.frames import Layout
+from streammatte.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from streammatte.frames import VideoInfo
+    from streammatte.options import EncodeOptions
+
+EXTENSIONS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+}
+"""File name extension -> FFmpeg muxer."""
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+_DEFAULT_CODEC = {"mp4": "h264", "mov": "h264", "matroska": "h264", "webm": "vp9"}
+_ALPHA_CODEC = {"mov": "prores", "webm": "vp9", "matroska": "ffv1"}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How to drive one of FFmpeg's encoders."""
+
+    encoder: str
+    containers: tuple[str, ...]
+    """Muxers that hold it, alpha included if it has any."""
+    alpha: bool = False
+    crf: float | None = None
+    """The default quality; ``None`` if the encoder has no such scale."""
+    preset: tuple[str, str] | None = None
+    """The encoder's option for speed against size, and its default value."""
+    options: dict[str, str] = field(default_factory=dict)
+    delivery: bool = False
+    """Made for players: R'G'B' becomes 4:2:0, as all of them expect."""
+    whole_chroma: bool = False
+    """Refuses sizes that leave half a chroma sample."""
+    limited_only: bool = False
+    """Players take its samples for limited range whatever the tags say."""
+    alpha_encoder: str = ""
+    """Another encoder that is better where there is alpha."""
+    tag: str = ""
+    """The FourCC that players want in mp4 and mov."""
+
+
+H264 = Codec(
+    "libx264",
+    ("mp4", "mov", "matroska"),
+    crf=18,
+    preset=("preset", "veryfast"),
+    delivery=True,
+    whole_chroma=True,
+)
+HEVC = Codec(
+    "libx265",
+    ("mp4", "mov", "matroska"),
+    crf=20,
+    preset=("preset", "veryfast"),
+    options={"x265-params": "log-level=error"},
+    delivery=True,
+    whole_chroma=True,
+    tag="hvc1",
+)
+AV1 = Codec(
+    "libsvtav1",
+    ("mp4", "matroska", "webm"),
+    crf=28,
+    preset=("preset", "8"),
+    delivery=True,
+    whole_chroma=True,
+)
+VP9 = Codec(
+    "libvpx-vp9",
+    ("webm", "matroska"),
+    alpha=True,
+    crf=24,
+    preset=("cpu-used", "5"),
+    options={"deadline": "good", "row-mt": "1", "b": "0"},
+    delivery=True,
+)
+PRORES = Codec(
+    "prores_aw",
+    ("mov",),
+    alpha=True,
+    options={"vendor": "apl0"},
+    limited_only=True,
+    alpha_encoder="prores_ks",
+)
+FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
+QTRLE = Codec("qtrle", ("mov",), alpha=True)
+PNG = Codec("png", ("mov", "matroska"), alpha=True, options={"compression_level": "3"})
+
+CODECS = Registry(
+    "codec",
+    {
+        "h264": Entry("streammatte.sinks.codecs:H264", "plays everywhere"),
+        "hevc": Entry("streammatte.sinks.codecs:HEVC", "smaller; phones and recent players"),
+        "av1": Entry("streammatte.sinks.codecs:AV1", "smallest; recent players"),
+        "prores": Entry("streammatte.sinks.codecs:PRORES", "for editors; 10 bit, carries alpha"),
+        "vp9": Entry("streammatte.sinks.codecs:VP9", "for the web; carries alpha"),
+        "ffv1": Entry("streammatte.sinks.codecs:FFV1", "lossless archive; carries alpha"),
+        "qtrle": Entry("streammatte.sinks.codecs:QTRLE", "lossless 8-bit R'G'B'; carries alpha"),
+        "png": Entry("streammatte.sinks.codecs:PNG", "lossless R'G'B'; carries alpha"),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be written, decided before any work is done."""
+
+    path: Path
+    name: str
+    """The codec's name in ``CODECS``."""
+    codec: Codec
+    muxer: str
+    encoder: str
+    pixel_format: str
+    """FFmpeg's name for what the encoder gets."""
+    layout: Layout
+    """The planar layout that holds the same."""
+    colour: Colour
+
+    @property
+    def exact(self) -> bool:
+        """Whether the encoder is given exactly the samples that were composited."""
+        return self.pixel_format == self.layout.name
+
+
+def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) -> Plan:
+    """Decide how to write footage like ``info`` to ``path``.
+
+    Raises:
+        UsageError: if name, codec and options do not go together.
+        DependencyError: if this FFmpeg lacks the encoder.
+    """
+    muxer = EXTENSIONS.get(path.suffix.lower())
+    if muxer is None:
+        raise UsageError(
+            f"cannot tell a container from {path.name!r}; use one of {', '.join(EXTENSIONS)}"
+        )
+    name = options.codec or (_ALPHA_CODEC if alpha else _DEFAULT_CODEC).get(muxer)
+    if name is None:
+        raise UsageError(
+            f"{path.suffix} carries no alpha with any codec; use .mov (ProRes 4444), .webm (VP9) "
+            "or .mkv (FFV1)"
+        )
+    codec: Codec = CODECS.load(name)
+    if alpha and not codec.alpha:
+        carriers = ", ".join(key for key in CODECS if CODECS.load(key).alpha)
+        raise UsageError(f"{name} carries no alpha; use one of {carriers}")
+    if muxer not in codec.containers:
+        fitting = [ext for ext, held in EXTENSIONS.items() if held in codec.containers]
+        raise UsageError(f"{path.suffix} does not hold {name}; use {' or '.join(fitting)}")
+    _check_quality(name, codec, options)
+    encoder = codec.alpha_encoder if alpha and codec.alpha_encoder else codec.encoder
+    pixel_format, layout = _pixel_format(name, codec, encoder, info, options, alpha=alpha)
+    colour = _target_colour(info, layout, codec)
+    return Plan(path, name, codec, muxer, encoder, pixel_format, layout, colour)
+
+
+def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
+    if options.crf is not None and codec.crf is None:
+        raise UsageError(f"{name} has no --crf; its quality is fixed")
+    if options.preset is not None and codec.preset is None:
+        raise UsageError(f"{name} has no --preset")
+    if options.bitrate is not None and codec.crf is None:
+        raise UsageError(f"{name} has no --bitrate; its quality is fixed")
+
+
+def encoder_options(codec: Codec, options: EncodeOptions) -> dict[str, str]:
+    """Return what to tell the encoder."""
+    told = dict(codec.options)
+    if codec.preset is not None:
+        told[codec.preset[0]] = options.preset or codec.preset[1]
+    if options.bitrate is not None:
+        told.pop("b", None)
+    elif codec.crf is not None:
+        told["crf"] = f"{codec.crf if options.crf is None else options.crf:g}"
+    if codec.encoder == "libx264" and options.crf == 0:
+        told["qp"] = "0"  # in 10 bit, crf 0 alone is not lossless
+    return told
+
+
+def _pixel_format(
+    name: str, codec: Codec, encoder: str, info: VideoInfo, options: EncodeOptions, *, alpha: bool
+) -> tuple[str, Layout]:
+    try:
+        formats = [fmt.name for fmt in av.Codec(encoder, "w").video_formats or []]
+    except (av.error.FFmpegError, ValueError) as error:
+        raise DependencyError(
+            f"this build of FFmpeg has no {encoder}; use another --codec"
+        ) from error
+    held = {fmt: layout for fmt in formats if (layout := _planar(fmt)) is not None}
+    if options.pixel_format is not None:
+        if options.pixel_format not in held:
+            raise UsageError(
+                f"{name} does not take {options.pixel_format}; it takes {', '.join(held)}"
+            )
+        if alpha and not held[options.pixel_format].alpha:
+            raise UsageError(f"{options.pixel_format} carries no alpha")
+        return options.pixel_format, held[options.pixel_format]
+    wanted = info.layout.with_alpha(alpha=alpha)
+    if codec.delivery and wanted.family == "rgb" and not alpha:
+        wanted = Layout("yuv", min(wanted.depth, 10), 1, 1)
+    fitting = {
+        fmt: layout
+        for fmt, layout in held.items()
+        if layout.alpha == alpha and not (codec.whole_chroma and _leaves_half(layout, info))
+    }
+    if not fitting:
+        raise UsageError(
+            f"{name} cannot hold {info.width}x{info.height} pictures"
+            f"{' with alpha' if alpha else ''}; use --codec h264"
+        )
+    best = min(fitting, key=lambda fmt: _distance(wanted, fitting[fmt], exact=fmt))
+    return best, fitting[best]
+
+
+def _planar(pixel_format: str) -> Layout | None:
+    """Return the layout that holds a format exactly; ``None`` for formats we do not write."""
+    if pixel_format.startswith(("yuvj", "nv", "gray", "ya", "mono", "pal", "rgb555", "yuv41")):
+        return None
+    try:
+        return Layout.nearest(pixel_format)
+    except ValueError:
+        return None
+
+
+def _leaves_half(layout: Layout, info: VideoInfo) -> bool:
+    return bool(info.width % (1 << layout.chroma_x) or info.height % (1 << layout.chroma_y))
+
+
+def _distance(wanted: Layout, offered: Layout, exact: str) -> tuple[int, ...]:
+    """Return how far an offer is from the wish: first what would be lost, then what is wasted."""
+    return (
+        int(wanted.family != offered.family),
+        max(0, wanted.depth - offered.depth),
+        max(0, offered.chroma_x - wanted.chroma_x) + max(0, offered.chroma_y - wanted.chroma_y),
+        max(0, offered.depth - wanted.depth),
+        max(0, wanted.chroma_x - offered.chroma_x) + max(0, wanted.chroma_y - offered.chroma_y),
+        int(exact != offered.name),
+    )
+
+
+def _target_colour(info: VideoInfo, layout: Layout, codec: Codec) -> Colour:
+    colour = info.colour
+    if layout.family == "rgb" and info.layout.family == "yuv":
+        return replace(SRGB, primaries=colour.primaries, transfer=colour.transfer)
+    if layout.family == "yuv" and info.layout.family == "rgb":
+        matrix = Matrix.BT709 if info.height >= 720 else Matrix.SMPTE170M  # noqa: PLR2004
+        return Colour(matrix, full_range=False)
+    if codec.limited_only and layout.family == "yuv":
+        return replace(colour, full_range=False)
+    return colour
+
+
+def default_output(source: Path | None, label: str, info: VideoInfo, *, alpha: bool) -> Path:
+    """Return the name a result gets if the user gives none: ``talk_beach.mp4`` beside the footage."""
+    base = source or Path("synthetic.mp4")
+    suffix = base.suffix.lower()
+    if info.still:
+        keeps = suffix in IMAGE_EXTENSIONS and not alpha
+        suffix = suffix if keeps else ".png"
+    elif alpha:
+        suffix = ".mov"
+    elif EXTENSIONS.get(suffix) is None or suffix == ".webm":
+        suffix = ".mp4"
+    return base.with_name(f"{base.stem}_{label}{suffix}")

@@ -1,0 +1,88 @@
+"""A sink for one picture: PNG, JPEG, WebP, TIFF or BMP by OpenCV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import cv2
+import numpy as np
+
+from streammatte.colour import SRGB, needs_light, through_light
+from streammatte.convert import to_rgb
+from streammatte.errors import OutputError, UsageError
+from streammatte.sinks.base import PartFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, Picture
+
+_DEEP = (".png", ".tif", ".tiff")
+"""What can hold 16 bits a channel."""
+_CLEAR = (".png", ".webp", ".tif", ".tiff")
+"""What can hold alpha."""
+_PARAMETERS = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 95],
+}
+
+
+class ImageFile:
+    """Writes the one frame that it is given."""
+
+    def __init__(self, path: Path, *, alpha: bool) -> None:
+        """Prepare to write ``path``.
+
+        Raises:
+            UsageError: if its kind cannot hold alpha and should.
+        """
+        suffix = path.suffix.lower()
+        if alpha and suffix not in _CLEAR:
+            raise UsageError(f"{path.suffix} carries no alpha; use {', '.join(_CLEAR)}")
+        self._file = PartFile(path)
+        self._suffix = suffix
+        self.notes: list[str] = []
+        self.description = f"{suffix[1:].upper()} image{' with alpha' if alpha else ''}"
+
+    def write(self, frame: Frame) -> None:
+        """Encode the picture and write it beside its final name."""
+        pixels = _pixels(frame.picture, deep=self._suffix in _DEEP)
+        done, content = cv2.imencode(self._suffix, pixels, _PARAMETERS.get(self._suffix, []))
+        if not done:
+            raise OutputError(f"OpenCV cannot write {self._file.path.name}; use .png")
+        try:
+            self._file.part.write_bytes(content.tobytes())
+        except OSError as error:
+            raise OutputError(f"{self._file.path} cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self._file.commit()
+        else:
+            self._file.discard()
+
+
+def _pixels(picture: Picture, *, deep: bool) -> NDArray[np.uint8 | np.uint16]:
+    """Return B, G, R[, A] as OpenCV wants them, exact to rounding; 16 bits for deep pictures."""
+    rgb = to_rgb(picture)
+    if needs_light(picture.colour, SRGB):
+        rgb = through_light(rgb, picture.colour, SRGB)
+    kind = np.uint16 if deep and picture.layout.depth > 8 else np.uint8  # noqa: PLR2004
+    peak = np.iinfo(kind).max
+    channels = [rgb[..., 2], rgb[..., 1], rgb[..., 0]]
+    if picture.alpha is not None:
+        channels.append(picture.alpha / np.float32(picture.layout.peak))
+    pixels = np.stack(channels, axis=-1)
+    return np.clip(np.rint(pixels * peak), 0, peak).astype(kind)

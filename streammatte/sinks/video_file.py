@@ -1,0 +1,223 @@
+"""Files, by PyAV: the source's time stamps, its other streams, and colour tags that are true."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+import av
+import numpy as np
+from av.error import ArgumentError, FFmpegError
+
+from streammatte.convert import convert
+from streammatte.errors import InputError, OutputError
+from streammatte.sinks.base import PartFile
+from streammatte.sinks.codecs import encoder_options
+from streammatte.sinks.side_streams import SideStreams
+from streammatte.sources.video_file import VideoFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, Picture, VideoInfo
+    from streammatte.options import EncodeOptions
+    from streammatte.sinks.codecs import Plan
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 talks to the terminal unless told not to
+
+MOVIE_TIMESCALE = "90000"
+"""mp4 and mov keep edit lists in these ticks; FFmpeg's default of 1000 would round them."""
+ALPHA_TOLERANCE = 0.02
+"""How far the mean alpha read back may be from the one written (VP9 is lossy)."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors on ``path`` into an ``OutputError`` that says what to do."""
+    try:
+        yield
+    except (FFmpegError, OSError) as error:
+        if error.errno == errno.ENOSPC:
+            message = (
+                f"the disk of {path.parent} is full; make room or choose another place with -o"
+            )
+        elif error.errno == errno.EFBIG:
+            message = f"{path} grows larger than this system allows for a file"
+        else:
+            message = f"{path} cannot be written: {error.strerror or error}"
+        raise OutputError(message) from error
+
+
+class VideoFileSink:
+    """Writes one video file; see ``sinks.base.Sink`` for what it promises."""
+
+    def __init__(
+        self, plan: Plan, info: VideoInfo, options: EncodeOptions, source: VideoFile | None = None
+    ) -> None:
+        """Create the file and announce its streams.
+
+        Args:
+            plan: What to write.
+            info: The footage that the frames come from.
+            options: Quality.
+            source: The file whose sound and other streams come along, if any.
+
+        Raises:
+            OutputError: if the file cannot be created or the encoder refuses.
+        """
+        self._plan = plan
+        self._file = PartFile(plan.path)
+        self._durations: dict[int, int] = {}
+        self._first_alpha: float | None = None
+        self._written = 0
+        self._side: SideStreams | None = None
+        self.notes: list[str] = []
+        with writing(plan.path):
+            self._container = av.open(
+                str(self._file.part),
+                "w",
+                format=plan.muxer,
+                container_options=(
+                    {"movie_timescale": MOVIE_TIMESCALE} if plan.muxer in ("mp4", "mov") else {}
+                ),
+            )
+        try:
+            with writing(plan.path):
+                self._stream = self._add_picture(info, options)
+                if source is not None:
+                    self._side = SideStreams(source, self._container)
+                    self.notes += self._side.notes
+                self._container.start_encoding()
+        except BaseException:
+            self._abandon()
+            raise
+        self.description = f"{plan.name} ({plan.pixel_format}) in {plan.path.suffix[1:]}"
+
+    def _add_picture(self, info: VideoInfo, options: EncodeOptions) -> Any:
+        plan = self._plan
+        stream: Any = self._container.add_stream(
+            plan.encoder, rate=info.rate, options=encoder_options(plan.codec, options)
+        )
+        stream.width, stream.height = info.width, info.height
+        stream.pix_fmt = plan.pixel_format
+        stream.time_base = info.time_base
+        context = stream.codec_context
+        context.time_base = info.time_base
+        context.sample_aspect_ratio = info.pixel_aspect
+        context.colorspace = int(plan.colour.matrix)
+        context.color_range = 2 if plan.colour.full_range else 1
+        context.color_primaries = plan.colour.primaries
+        context.color_trc = plan.colour.transfer
+        context.thread_type = "AUTO"
+        if options.bitrate is not None:
+            context.bit_rate = options.bitrate
+        if plan.codec.tag and plan.muxer in ("mp4", "mov"):
+            context.codec_tag = plan.codec.tag
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame, and copy what belongs before it from the other streams."""
+        with writing(self._plan.path):
+            native = self._native(frame.picture)
+            native.pts = frame.pts
+            native.time_base = frame.time_base
+            native.duration = frame.duration
+            self._durations[frame.pts] = frame.duration
+            self._mux_side(frame.seconds)
+            self._mux(self._stream.encode(native))
+        self._written += 1
+
+    def _native(self, picture: Picture) -> av.VideoFrame:
+        """Return the picture as the encoder wants it."""
+        if self._first_alpha is None and picture.alpha is not None:
+            self._first_alpha = _mean_alpha(picture)
+        plan = self._plan
+        native = convert(picture, plan.layout, plan.colour).native
+        if native.format.name != plan.pixel_format:
+            native = native.reformat(format=plan.pixel_format, threads=1)
+        native.colorspace = int(plan.colour.matrix)
+        native.color_range = 2 if plan.colour.full_range else 1
+        native.color_primaries = plan.colour.primaries
+        native.color_trc = plan.colour.transfer
+        return native
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            duration = self._durations.pop(packet.pts, 0)
+            if duration:
+                packet.duration = duration
+            self._container.mux(packet)
+
+    def _mux_side(self, seconds: float) -> None:
+        if self._side is None:
+            return
+        for packet in self._side.until(seconds):
+            try:
+                self._container.mux(packet)
+            except ArgumentError:  # time stamps that run backwards in a damaged source
+                note = "some packets of sound or subtitles were damaged and left out"
+                if note not in self.notes:
+                    self.notes.append(note)
+
+    def _finish(self) -> None:
+        with writing(self._plan.path):
+            self._mux(self._stream.encode(None))
+            self._mux_side(float("inf"))
+            self._container.close()
+        if self._side is not None:
+            self._side.close()
+        if self._first_alpha is not None:
+            self._verify_alpha(self._first_alpha)
+        self._file.commit()
+
+    def _verify_alpha(self, written: float) -> None:
+        """Read the first frame back: alpha that did not survive is an error, not a surprise."""
+        try:
+            with VideoFile(self._file.part) as result:
+                picture = next(result.frames()).picture
+        except InputError as error:
+            raise OutputError(f"{self._plan.path} was written but cannot be read back") from error
+        read = None if picture.alpha is None else _mean_alpha(picture)
+        if read is None or abs(read - written) > ALPHA_TOLERANCE:
+            raise OutputError(
+                f"the alpha in {self._plan.path} did not survive {self._plan.name}; "
+                "use .mov (ProRes 4444)"
+            )
+        self.notes.append("alpha was read back from the file and is right")
+
+    def _abandon(self) -> None:
+        if self._side is not None:
+            self._side.close()
+        with contextlib.suppress(FFmpegError, OSError):
+            self._container.close()
+        self._file.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None:
+            self._abandon()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._abandon()
+            raise
+
+
+def _mean_alpha(picture: Picture) -> float:
+    assert picture.alpha is not None
+    alpha: NDArray[Any] = picture.alpha
+    return float(np.mean(alpha, dtype=np.float64) / picture.layout.peak)

@@ -1,0 +1,27 @@
+"""Where pictures come from. A new source is one file here and one line in ``open_source``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streammatte.sources.base import Damage, Source, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Damage", "Source", "Window", "open_source"]
+
+
+def open_source(where: str | Path, window: Window | None = None) -> Source:
+    """Open footage: a path, or ``synthetic[:WIDTHxHEIGHT[@RATE][xFRAMES]]``.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    if str(where).partition(":")[0] == "synthetic":
+        from streammatte.sources.synthetic import Synthetic
+
+        return Synthetic.parse(str(where))
+    from streammatte.sources.video_file import VideoFile
+
+    return VideoFile(where, window)

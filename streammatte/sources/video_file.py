@@ -1,0 +1,452 @@
+"""Files, by PyAV: exact time stamps, upright progressive pictures, damage survived and counted.
+
+A still image is a file with one frame. This module and ``sinks/video_file.py`` are the two that
+know FFmpeg's errors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError, InvalidDataError
+from av.sidedata.sidedata import Type as SideDataType
+
+from streammatte.colour import SRGB, Colour, resolve
+from streammatte.errors import InputError
+from streammatte.frames import Frame, Layout, Picture, VideoInfo
+from streammatte.sources.base import Damage, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+SECOND = av.time_base
+"""FFmpeg's ticks a second for whole containers."""
+FAR_START = Fraction(10)
+"""A file whose clock starts later than this (a broadcast recording) is moved to 0 s."""
+MAX_DECODE_THREADS = 8
+_ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
+_PHOTO_CODECS = {"png", "tiff", "bmp", "webp", "mjpeg", "jpeg2000", "jpegls", "targa"}
+_JPEG_CODECS = {"mjpeg", "webp"}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors on ``path`` into an ``InputError`` that says what to do."""
+    try:
+        yield
+    except InvalidDataError as error:
+        raise InputError(
+            f"{path} is not a video, or too damaged to read "
+            "(an mp4 that was cut off has lost its index); try to open it in a player"
+        ) from error
+    except (FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {reason}") from error
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a media file.
+
+    Raises:
+        InputError: if it is missing, empty, a folder, not readable or not media.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the spelling and the folder")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a video or image file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy it again from where it came from")
+    with reading(path):
+        container = av.open(str(path), metadata_errors="replace")
+    if container.format.name == "tty":  # FFmpeg would make a film of the letters
+        container.close()
+        raise InputError(f"{path} is a text file; give a video or image file")
+    return container
+
+
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the best stream of moving pictures, or the still; never a cover picture.
+
+    Raises:
+        InputError: if there is none.
+    """
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    best = container.streams.best("video")
+    if best in moving:
+        return best  # type: ignore[return-value]
+    if moving:
+        return moving[0]
+    if container.streams.audio:
+        raise InputError(f"{path} has sound but no moving picture; give a video file")
+    raise InputError(f"{path} has no picture; give a video or image file")
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pixels become upright: transpose first, then mirror."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @staticmethod
+    def of(frame: av.VideoFrame) -> Orientation:
+        """Read FFmpeg's display matrix, rounded to quarter turns (as libavutil/display.h)."""
+        for data in frame.side_data:  # type: ignore[attr-defined]
+            if data.type == SideDataType.DISPLAYMATRIX:
+                a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
+                if abs(int(a)) >= abs(int(b)):
+                    return Orientation(mirror_x=bool(a < 0), mirror_y=bool(d < 0))
+                return Orientation(True, bool(c < 0), bool(b < 0))  # noqa: FBT003
+        return Orientation()
+
+    def __bool__(self) -> bool:
+        return self.transpose or self.mirror_x or self.mirror_y
+
+    def upright(self, picture: Picture, colour: Colour) -> Picture:
+        """Return a copy of ``picture`` with its pixels turned."""
+        old = picture.layout
+        width, height = picture.width, picture.height
+        layout = old
+        if self.transpose:
+            width, height = height, width
+            layout = Layout(old.family, old.depth, old.chroma_y, old.chroma_x, old.alpha)
+        turned = Picture.empty(width, height, layout, colour)
+        for target, plane in zip(turned.planes, picture.planes, strict=True):
+            target[:] = self._turn(plane)
+        if turned.alpha is not None and picture.alpha is not None:
+            turned.alpha[:] = self._turn(picture.alpha)
+        return turned
+
+    def _turn(self, plane: Any) -> Any:
+        if self.transpose:
+            plane = cv2.transpose(plane)
+        if self.mirror_x or self.mirror_y:
+            code = {(True, False): 1, (False, True): 0, (True, True): -1}
+            plane = cv2.flip(plane, code[self.mirror_x, self.mirror_y])
+        return plane
+
+
+class Deinterlacer:
+    """Passes progressive frames through; from the first interlaced one on, runs bwdif."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self._graph: av.filter.Graph | None = None
+
+    def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]:
+        """Take a frame, yield those that are ready (one field pair late once active)."""
+        if not self.active and not frame.interlaced_frame:
+            yield frame
+            return
+        if self._graph is None:
+            self.active = True
+            self._graph = _bwdif(frame, time_base)
+        frame.time_base = time_base
+        self._graph.push(frame)
+        yield from self._ready()
+
+    def flush(self) -> Iterator[av.VideoFrame]:
+        """Yield what is left."""
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._ready()
+
+    def _ready(self) -> Iterator[av.VideoFrame]:
+        assert self._graph is not None
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (BlockingIOError, EOFError):
+                return
+            assert isinstance(frame, av.VideoFrame)
+            yield frame
+
+
+def _bwdif(frame: av.VideoFrame, time_base: Fraction) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    buffer = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=time_base
+    )
+    graph.link_nodes(
+        buffer, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
+    ).configure()
+    return graph
+
+
+class VideoFile:
+    """A file as a source; see ``sources.base.Source`` for what it promises.
+
+    Attributes:
+        info: What the file is.
+        damage: What was lost; complete once ``frames`` has ended.
+        shift: Seconds that were added to every time stamp of every stream.
+        window: The part that is read.
+    """
+
+    def __init__(self, path: str | Path, window: Window | None = None) -> None:
+        """Open the file and decode its first frame.
+
+        Raises:
+            InputError: if there is nothing to read, or nothing in the window.
+        """
+        self.path = Path(path)
+        self.window = window or Window()
+        self.damage = Damage()
+        self._container = open_input(self.path)
+        try:
+            with reading(self.path):
+                self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        stream = picture_stream(self._container, self.path)
+        self._stream = stream
+        # "AUTO" is fast, and the only way in which FFmpeg marks corrupt frames.
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+        self._time_base = Fraction(stream.time_base or Fraction(1, SECOND))
+        self._rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        self._origin = Fraction(self._container.start_time or 0, SECOND)
+        self.shift = self._choose_shift()
+        self._deinterlacer = Deinterlacer()
+        if self.window.start:
+            self._container.seek(int((self._origin + self.window.start) * SECOND))
+        natives = self._within(self._timed(self._decoded()))
+        first = next(natives, None)
+        if first is None:
+            if self.window:
+                raise InputError(
+                    f"{self.path} has no picture between the given times; check -ss, -to and -t"
+                )
+            raise InputError(f"not one picture of {self.path} could be decoded; is it complete?")
+        self._orientation = Orientation.of(first)
+        self._format = first.format.name
+        self._size = (first.width, first.height)
+        self.info = self._describe(first)
+        self._natives = itertools.chain([first], natives)
+
+    def _choose_shift(self) -> Fraction:
+        if self.window.start:
+            shift = -(self._origin + self.window.start)
+        elif self._origin > FAR_START:
+            shift = -self._origin
+            self.damage.notes.append(
+                f"the clock of {self.path.name} starts at {float(self._origin):.1f} s; "
+                "all streams were moved to start at 0"
+            )
+        else:
+            return Fraction(0)
+        return round(shift / self._time_base) * self._time_base
+
+    def _describe(self, first: av.VideoFrame) -> VideoInfo:
+        stream, codec = self._stream, self._stream.codec_context
+        layout, self._colour = self._meaning(first)
+        picture = Picture.empty(16, 16, layout, self._colour)
+        upright = self._orientation.upright(picture, self._colour)
+        width, height = self._size
+        aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+        if self._orientation.transpose:
+            width, height, aspect = height, width, 1 / aspect
+        return VideoInfo(
+            path=self.path,
+            width=width,
+            height=height,
+            layout=upright.layout,
+            colour=self._colour,
+            time_base=self._time_base,
+            rate=self._rate,
+            seconds=self._seconds(),
+            pixel_aspect=aspect,
+            codec=codec.name,
+            still=_is_still(self._container),
+        )
+
+    def _meaning(self, first: av.VideoFrame) -> tuple[Layout, Colour]:
+        try:
+            layout = Layout.nearest(first.format.name)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}; convert it to 8 to 16 bits first") from error
+        codec = self._stream.codec_context.name
+        if layout.family == "rgb":
+            return layout, SRGB
+        jpeg = codec in _JPEG_CODECS or (
+            first.format.name.startswith("yuvj") and codec not in ("h264", "hevc")
+        )
+        full = {1: False, 2: True}.get(int(first.color_range))
+        if full is None and first.format.name.startswith("yuvj"):
+            full = True
+        if full is None and first.format.name.startswith(("gray", "ya", "mono")):
+            full = codec in _PHOTO_CODECS or None
+        return layout, resolve(
+            matrix=int(first.colorspace),
+            full_range=full,
+            primaries=int(first.color_primaries),
+            transfer=int(first.color_trc),
+            height=max(self._size) if self._orientation.transpose else self._size[1],
+            jpeg=jpeg,
+        )
+
+    def _seconds(self) -> float | None:
+        if _is_still(self._container):
+            return float(1 / self._rate)
+        if self._stream.duration:
+            total = self._stream.duration * self._time_base
+        elif self._container.duration:
+            total = Fraction(self._container.duration, SECOND)
+        else:
+            total = None
+        start = self.window.start or Fraction(0)
+        ends = [end for end in (total, self.window.end) if end is not None]
+        return float(max(min(ends) - start, Fraction(0))) if ends else None
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames; the file is read no further than it is asked for."""
+        last = None
+        with reading(self.path):
+            for native in self._natives:
+                frame = self._frame(native)
+                last = frame
+                yield frame
+        self._tell_if_cut_off(last)
+
+    def _frame(self, native: av.VideoFrame) -> Frame:
+        pts, duration = native.pts, native.duration
+        assert pts is not None
+        native = self._one_format(native)
+        picture = Picture.over(native, self._colour)
+        if self._orientation:
+            picture = self._orientation.upright(picture, self._colour)
+        ticks = round(self.shift / self._time_base)
+        return Frame(picture, pts + ticks, int(duration or 0), self._time_base)
+
+    def _one_format(self, native: av.VideoFrame) -> av.VideoFrame:
+        """Bring the rare odd frame to the clip's size, and packed formats to planar ones."""
+        layout = Layout.nearest(self._format)
+        planar = native.format.name.replace("yuvj", "yuv") == layout.name
+        size = (native.width, native.height)
+        if planar and size == self._size:
+            return native
+        if size != self._size:
+            note = "the picture changes its size on the way; all frames were scaled to the first's"
+            if note not in self.damage.notes:
+                self.damage.notes.append(note)
+        yuv = layout.family == "yuv"
+        matrix = int(self._colour.matrix) if yuv else None
+        span = (2 if self._colour.full_range else 1) if yuv else 2
+        return native.reformat(
+            *self._size,
+            layout.name,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=span,
+            dst_color_range=span,
+            interpolation="BICUBIC",
+            threads=1,
+        )
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Decode all that can be decoded, and count the rest."""
+        decoder: Any = self._stream.codec_context
+        if self._stream.metadata.get("alpha_mode") == "1" and decoder.name in _ALPHA_DECODERS:
+            # FFmpeg's own decoders of VP8 and VP9 drop the alpha without a word.
+            extradata = decoder.extradata
+            decoder = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+            decoder.extradata = extradata
+        for packet in self._packets():
+            try:
+                # The packet that ends a stream is known by its size: dts may be None on others.
+                frames = decoder.decode(packet if packet.size else None)
+            except InvalidDataError:
+                self.damage.lost_packets += 1
+                continue
+            for frame in frames:
+                self.damage.corrupt_frames += bool(frame.is_corrupt)
+                yield from self._deinterlacer.push(frame, self._time_base)
+        yield from self._deinterlacer.flush()
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from self._container.demux(self._stream)
+        except InvalidDataError:
+            self.damage.notes.append(
+                f"{self.path.name} is cut off or damaged; kept what came before"
+            )
+            yield av.Packet()
+
+    def _timed(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Give every frame a time stamp in the stream's time base, strictly growing."""
+        step = max(1, round(1 / self._rate / self._time_base))
+        last: int | None = None
+        for frame in frames:
+            pts = frame.pts
+            if pts is not None and frame.time_base and frame.time_base != self._time_base:
+                pts = round(pts * frame.time_base / self._time_base)
+                frame.duration = round(frame.duration * frame.time_base / self._time_base)
+            if pts is None:
+                pts = 0 if last is None else last + step
+            if last is not None and pts <= last:
+                self.damage.dropped_frames += 1
+                continue
+            frame.pts = last = pts
+            frame.time_base = self._time_base
+            yield frame
+
+    def _within(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        start, end = self.window.start, self.window.end
+        for frame in frames:
+            time = frame.pts * self._time_base - self._origin  # type: ignore[operator]
+            if end is not None and time >= end:
+                return
+            if start is None or time >= start:
+                yield frame
+
+    def _tell_if_cut_off(self, last: Frame | None) -> None:
+        """Say so if the file ended long before the time that it promised."""
+        if last is None or self.window or not self.info.seconds or self.info.still:
+            return
+        end = (last.pts + last.duration) * self._time_base - self.shift - self._origin
+        if self.info.seconds - float(end) > max(1.0, 0.02 * self.info.seconds):
+            self.damage.notes.append(
+                f"{self.path.name} ends at {float(end):.1f} s of the "
+                f"{self.info.seconds:.1f} s it announces"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _is_still(container: InputContainer) -> bool:
+    names = container.format.name.split(",")
+    return any(name == "image2" or name.endswith("_pipe") for name in names)

@@ -1,0 +1,276 @@
+"""What goes behind the subject, in the clip's own layout and colour.
+
+Colours and stills are converted once; a video keeps its own time and starts over at its end; a
+blur is made from the frame itself, without the subject smeared into it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from streammatte.colour import SRGB, needs_light, through_light
+from streammatte.convert import convert, from_rgb, to_rgb
+from streammatte.frames import Layout, Picture
+from streammatte.sources.video_file import VideoFile
+from streammatte.stages.foreground import black
+from streammatte.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, VideoInfo
+    from streammatte.options import BackgroundSpec
+
+    Floats = NDArray[np.float32]
+
+Fit = Literal["cover", "contain", "stretch"]
+
+
+class Background(Protocol):
+    """Something to put behind the subject."""
+
+    def behind(self, frame: Frame, alpha: Floats) -> Picture:
+        """Return the picture for a frame, in its size, layout and colour.
+
+        Args:
+            frame: The camera's; called with growing time stamps.
+            alpha: Its matte, float32 ``[h, w]`` in 0..1 at any size.
+        """
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+def open_background(
+    spec: BackgroundSpec, fit: Fit, info: VideoInfo, threads: Threads
+) -> Background | None:
+    """Open what ``spec`` names for footage like ``info``; ``None`` if nothing goes behind.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
+    if spec.kind == "transparent":
+        return None
+    if spec.kind == "colour":
+        return Still(_solid(spec.rgb, info))
+    if spec.kind == "blur":
+        return Blur(spec.radius)
+    clip = VideoFile(Path(spec.path))
+    if clip.info.still:
+        with clip:
+            return Still(_fitted_still(next(clip.frames()).picture, fit, info))
+    return Clip(clip, fit, info, threads)
+
+
+def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
+    colour = np.full((info.height, info.width, 3), rgb, np.float32) / 255
+    if needs_light(SRGB, info.colour):
+        colour = np.broadcast_to(through_light(colour[:1, :1], SRGB, info.colour), colour.shape)
+    return from_rgb(colour, info.layout.with_alpha(alpha=False), info.colour)
+
+
+def _fitted_still(picture: Picture, fit: Fit, info: VideoInfo) -> Picture:
+    rgb = to_rgb(picture)
+    if picture.alpha is not None:
+        rgb = rgb * (picture.alpha / np.float32(picture.layout.peak))[..., None]
+    if needs_light(picture.colour, info.colour):
+        rgb = through_light(rgb, picture.colour, info.colour)
+    size, (x, y) = fit_size((picture.width, picture.height), info, fit)
+    shrinks = size[0] < picture.width
+    scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    canvas = np.zeros((info.height, info.width, 3), np.float32)
+    _paste(canvas, np.clip(scaled, 0, 1), x, y)
+    return from_rgb(canvas, info.layout.with_alpha(alpha=False), info.colour)
+
+
+def fit_size(
+    size: tuple[int, int], info: VideoInfo, fit: Fit, step: int = 1
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the size to scale a background to, and where its corner lies in the frame.
+
+    Args:
+        size: The background's ``(width, height)``, its pixels square.
+        info: The footage, whose pixels need not be.
+        fit: ``cover`` fills the frame and crops, ``contain`` shows all, ``stretch`` distorts.
+        step: Size and corner become multiples of this, so that chroma samples stay whole.
+
+    Returns:
+        ``(width, height)`` and ``(x, y)``; the corner is negative where the frame crops.
+    """
+    frame = (info.width, info.height)
+    if fit == "stretch":
+        return frame, (0, 0)
+    wide = info.width * float(info.pixel_aspect) / size[0]
+    high = info.height / size[1]
+    scale = max(wide, high) if fit == "cover" else min(wide, high)
+    scaled = [
+        max(step, round(size[0] * scale / float(info.pixel_aspect) / step) * step),
+        max(step, round(size[1] * scale / step) * step),
+    ]
+    if fit == "cover":
+        scaled = [max(side, need) for side, need in zip(scaled, frame, strict=True)]
+    corner = [(need - side) // 2 // step * step for side, need in zip(scaled, frame, strict=True)]
+    return (scaled[0], scaled[1]), (corner[0], corner[1])
+
+
+def _paste(canvas: NDArray[np.generic], patch: NDArray[np.generic], x: int, y: int) -> None:
+    """Lay ``patch`` on ``canvas`` with its corner at ``(x, y)``, cropping what hangs over."""
+    top, left = max(y, 0), max(x, 0)
+    part = patch[top - y :, left - x :]
+    height = min(part.shape[0], canvas.shape[0] - top)
+    width = min(part.shape[1], canvas.shape[1] - left)
+    canvas[top : top + height, left : left + width] = part[:height, :width]
+
+
+class Still:
+    """One picture for all frames."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def behind(self, frame: Frame, alpha: Floats) -> Picture:  # noqa: ARG002  the contract
+        """Return the picture."""
+        return self._picture
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Clip:
+    """A video that plays at its own pace and starts over at its end."""
+
+    def __init__(self, clip: VideoFile, fit: Fit, info: VideoInfo, threads: Threads) -> None:
+        self._clip = clip
+        self._fit: Fit = fit
+        self._info = info
+        self._scaler = VideoReformatter()
+        self._pictures = threads.ahead(self._played(), "background", capacity=2)
+        self._now: Picture | None = None
+        self._next: tuple[float, Picture] | None = None
+        self._begin: float | None = None
+
+    def behind(self, frame: Frame, alpha: Floats) -> Picture:  # noqa: ARG002  the contract
+        """Return the picture that the video shows at the frame's time."""
+        if self._begin is None:
+            self._begin = frame.seconds
+            self._next = next(self._pictures)
+        elapsed = frame.seconds - self._begin
+        while self._now is None or (self._next and self._next[0] <= elapsed):
+            assert self._next is not None
+            self._now = self._next[1]
+            self._next = next(self._pictures)
+        return self._now
+
+    def _played(self) -> Iterator[tuple[float, Picture]]:
+        """Yield ``(seconds since the start, picture)``, over and over."""
+        base = 0.0
+        while True:
+            begin = end = None
+            with self._clip:
+                for frame in self._clip.frames():
+                    begin = frame.seconds if begin is None else begin
+                    lasts = float(frame.duration * frame.time_base or 1 / self._clip.info.rate)
+                    end = frame.seconds + lasts
+                    yield base + frame.seconds - begin, self._fitted(frame.picture)
+            assert begin is not None
+            assert end is not None
+            base += end - begin
+            self._clip = VideoFile(self._clip.path)
+
+    def _fitted(self, picture: Picture) -> Picture:
+        target = self._info.layout.with_alpha(alpha=False)
+        size, (x, y) = fit_size((picture.width, picture.height), self._info, self._fit, step=2)
+        own = picture.layout
+        chroma = (target.chroma_x, target.chroma_y) if own.family == "yuv" else (0, 0)
+        scaled = _scaled(picture, size, Layout(own.family, own.depth, *chroma), self._scaler)
+        if size != (self._info.width, self._info.height):
+            scaled = _placed(scaled, self._info, x, y)
+        return convert(scaled, target, self._info.colour)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._clip.close()
+
+
+def _scaled(
+    picture: Picture, size: tuple[int, int], layout: Layout, scaler: VideoReformatter
+) -> Picture:
+    yuv = layout.family == "yuv"
+    matrix = int(picture.colour.matrix) if yuv else None
+    span = 2 if picture.colour.full_range or not yuv else 1
+    native = scaler.reformat(
+        picture.native,
+        *size,
+        layout.name,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=span,
+        dst_color_range=span,
+        interpolation="AREA" if size[0] < picture.width else "BICUBIC",
+        threads=1,
+    )
+    return Picture.over(native, picture.colour)
+
+
+def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
+    """Return ``picture`` cropped or framed in black to the footage's size."""
+    layout = picture.layout
+    placed = Picture.empty(info.width, info.height, layout, picture.colour)
+    for index, (canvas, patch) in enumerate(zip(placed.planes, picture.planes, strict=True)):
+        canvas[:] = round(float(black(picture)[index]))
+        subsampled = index > 0 and layout.family == "yuv"
+        shift_x, shift_y = (layout.chroma_x, layout.chroma_y) if subsampled else (0, 0)
+        _paste(canvas, patch, x >> shift_x, y >> shift_y)
+    return placed
+
+
+class Blur:
+    """The frame itself, out of focus, the subject taken out before it is blurred."""
+
+    def __init__(self, radius: float) -> None:
+        """Remember the blur.
+
+        Args:
+            radius: Standard deviation of the Gaussian, in lines of a 1080-line picture.
+        """
+        self._radius = radius
+        self._scaler = VideoReformatter()
+
+    def behind(self, frame: Frame, alpha: Floats) -> Picture:
+        """Return the frame's surroundings, blurred."""
+        picture = frame.picture
+        sigma = self._radius * picture.height / 1080
+        shrink = min(max(sigma / 3, 1.0), 8.0)
+        width = max(8, round(picture.width / shrink))
+        height = max(8, round(picture.height / shrink))
+        seen = picture.small(width, height, self._scaler)
+        rest = 1 - cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+        rest = cv2.erode(rest, np.ones((3, 3), np.uint8))[..., None]
+        soft = cv2.GaussianBlur(np.dstack([seen * rest, rest]), (0, 0), sigma / shrink)
+        wide = cv2.GaussianBlur(soft, (0, 0), 4 * sigma / shrink)
+        near, far = soft[..., 3:], wide[..., 3:]
+        # Deep behind the subject only the wider blur still holds any of the surroundings.
+        surroundings = (wide[..., :3] + 1e-4 * black(picture)) / (far + 1e-4)
+        blurred = (soft[..., :3] + 0.02 * surroundings) / (near + 0.02)
+        return _grown(blurred.astype(np.float32), picture)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _grown(samples: Floats, like: Picture) -> Picture:
+    """Bring float32 samples ``[h, w, 3]`` to the size and layout of a picture."""
+    layout = like.layout.with_alpha(alpha=False)
+    grown = Picture.empty(like.width, like.height, layout, like.colour)
+    for target, plane in zip(grown.planes, cv2.split(samples), strict=True):
+        size = (target.shape[1], target.shape[0])
+        scaled = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
+        target[:] = np.clip(np.rint(scaled), 0, layout.peak)
+    return grown

@@ -1,0 +1,134 @@
+"""The subject before its new background: planar, exact to rounding, in the clip's own colour.
+
+Where alpha is 1 the result's sample is the camera's sample, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from streammatte.colour import black_level, white_level
+from streammatte.frames import Picture
+from streammatte.stages import kernels
+from streammatte.stages.foreground import black, local_means
+from streammatte.stages.refine import enlarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, Matte
+    from streammatte.meters import Meters
+    from streammatte.stages.backgrounds import Background
+
+    Samples = NDArray[np.uint8] | NDArray[np.uint16]
+    Floats = NDArray[np.float32]
+
+
+def over(
+    mattes: Iterable[Matte], background: Background, meters: Meters, *, decontaminate: bool
+) -> Iterator[Frame]:
+    """Put every matte's subject before the background.
+
+    Args:
+        mattes: What to composite.
+        background: What goes behind.
+        meters: Told what the parts take.
+        decontaminate: Whether soft pixels get the subject's own colour instead of the mixture
+            with the old background that the camera saw.
+    """
+    scaler = VideoReformatter()
+    for matte in mattes:
+        frame = matte.frame
+        alpha = full_size(matte)
+        with meters.measure("background"):
+            behind = background.behind(frame, matte.alpha)
+        with meters.measure("foreground"):
+            means = local_means(frame.picture, matte.alpha, scaler) if decontaminate else None
+        yield replace(frame, picture=blend(frame.picture, behind, alpha, means))
+
+
+def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
+    """Give every matte's subject an alpha and nothing behind it: straight, not premultiplied.
+
+    With ``decontaminate`` the colours reach a little beyond the subject, so that no fringe shows
+    when the result is scaled; without, what is fully transparent is black. Either way nothing
+    of the old background stays.
+    """
+    scaler = VideoReformatter()
+    for matte in mattes:
+        picture = matte.frame.picture
+        means = local_means(picture, matte.alpha, scaler) if decontaminate else None
+        yield replace(matte.frame, picture=isolate(picture, full_size(matte), means))
+
+
+def full_size(matte: Matte) -> Samples:
+    """Return a matte's alpha at the frame's size and depth: uint8 or uint16."""
+    picture = matte.frame.picture
+    return enlarge(matte.alpha, picture.width, picture.height, picture.layout)
+
+
+def blend(front: Picture, behind: Picture, alpha: Samples, means: Floats | None) -> Picture:
+    """Return ``front`` over ``behind``, without alpha.
+
+    Args:
+        front: The camera's picture.
+        behind: Same size, layout and colour.
+        alpha: ``[h, w]``: uint8 for 8-bit layouts, else uint16.
+        means: From ``foreground.local_means``, to correct the colours of soft pixels; or ``None``.
+    """
+    layout = front.layout.with_alpha(alpha=False)
+    result = Picture.empty(front.width, front.height, layout, front.colour)
+    kernel = kernels.blend8 if alpha.dtype == np.uint8 else kernels.blend16
+    for index, coverage in enumerate(plane_alphas(front, alpha)):
+        planes = (result.planes[index], front.planes[index], behind.planes[index], coverage)
+        kernel(*planes)
+        if means is not None:
+            kernels.blend_soft(*planes, means[index], *_limits(front, index))
+    return result
+
+
+def isolate(front: Picture, alpha: Samples, means: Floats | None) -> Picture:
+    """Return ``front`` with ``alpha``, its colours straight; arguments as for ``blend``."""
+    layout = front.layout.with_alpha(alpha=True)
+    result = Picture.empty(front.width, front.height, layout, front.colour)
+    nothing = black(front)
+    for index, coverage in enumerate(plane_alphas(front, alpha)):
+        target, plane = result.planes[index], front.planes[index]
+        if means is None:
+            target[:] = np.where(coverage > 0, plane, plane.dtype.type(nothing[index]))
+        else:
+            kernels.unmix(target, plane, coverage, means[index], *_limits(front, index))
+    assert result.alpha is not None
+    opaque = np.iinfo(alpha.dtype).max
+    if layout.peak == opaque:
+        result.alpha[:] = alpha
+    else:
+        result.alpha[:] = np.rint(alpha * np.float32(layout.peak / opaque))
+    return result
+
+
+def plane_alphas(picture: Picture, alpha: Samples) -> list[Samples]:
+    """Return the alpha for each plane: chroma's averaged from the luma pixels it belongs to."""
+    layout = picture.layout
+    if layout.family == "rgb" or not (layout.chroma_x or layout.chroma_y):
+        return [alpha] * 3
+    thinned = np.empty(picture.planes[1].shape, alpha.dtype)
+    cosited = not picture.colour.centred_chroma
+    kernels.thin(thinned, alpha, layout.chroma_x, layout.chroma_y, cosited)
+    return [alpha, thinned, thinned]
+
+
+def _limits(picture: Picture, index: int) -> tuple[np.float32, np.float32]:
+    """Return the least and greatest sample that an estimated colour may have."""
+    depth, colour = picture.layout.depth, picture.colour
+    if index == 0 or picture.layout.family == "rgb":
+        return np.float32(black_level(colour, depth)), np.float32(white_level(colour, depth))
+    if colour.full_range:
+        return np.float32(0), np.float32(picture.layout.peak)
+    return np.float32(16 << (depth - 8)), np.float32(240 << (depth - 8))

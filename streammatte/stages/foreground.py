@@ -1,0 +1,68 @@
+"""The subject's own colours: what soft pixels would show without the old background.
+
+Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021), its statistics
+taken at a fraction of the frame's size, its correction applied at full size and on soft pixels
+only, in the kernels. It is linear in each channel, so it works on Y'CbCr as it does on R'G'B'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from streammatte.colour import black_level
+
+if TYPE_CHECKING:
+    from av.video.reformatter import VideoReformatter
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Picture
+
+    Floats = NDArray[np.float32]
+
+LINES = 135
+"""Height of the picture that the statistics are taken from."""
+WIDE, NARROW = 11, 3
+"""Windows of the two passes, in pixels of that picture (88 and 24 lines of 1080)."""
+_TRUST = 1e-3
+"""How much of a layer a window must show before its mean outweighs the fallback."""
+
+
+def local_means(picture: Picture, alpha: Floats, scaler: VideoReformatter) -> Floats:
+    """Return the mean colours of subject and old background around every place of a picture.
+
+    Args:
+        picture: The camera's.
+        alpha: Its matte, float32 ``[h, w]`` in 0..1 at any size.
+        scaler: Used from this thread alone.
+
+    Returns:
+        float32 ``[3, h', w', 2]`` in sample values: for each plane, subject and background.
+    """
+    height = min(LINES, picture.height)
+    width = max(8, round(picture.width * height / picture.height))
+    seen = picture.small(width, height, scaler)
+    share = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)[..., None]
+    subject = _mean_where(share, seen, WIDE, black(picture))
+    behind = _mean_where(1 - share, seen, WIDE, black(picture))
+    own = subject + share * (seen - share * subject - (1 - share) * behind)
+    own = np.clip(own, 0, picture.layout.peak)
+    near = _mean_where(share, own, NARROW, subject)
+    far = _mean_where(1 - share, behind, NARROW, behind)
+    return np.ascontiguousarray(np.stack([near, far], -1).transpose(2, 0, 1, 3), np.float32)
+
+
+def black(picture: Picture) -> Floats:
+    """Return the samples of black: float32 ``[3]``."""
+    level = black_level(picture.colour, picture.layout.depth)
+    chroma = level if picture.layout.family == "rgb" else picture.layout.neutral
+    return np.array([level, chroma, chroma], np.float32)
+
+
+def _mean_where(weight: Floats, colours: Floats, window: int, fallback: Floats) -> Floats:
+    """Average ``colours`` in a window, weighted; where there is hardly any weight, fall back."""
+    total = cv2.blur(weight, (window, window))[..., None]
+    summed = cv2.blur(colours * weight, (window, window))
+    return np.asarray((summed + _TRUST * fallback) / (total + _TRUST), np.float32)

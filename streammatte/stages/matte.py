@@ -1,0 +1,56 @@
+"""From frames to mattes: the network, or the alpha that the footage brings along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from streammatte.frames import Matte
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, Picture
+    from streammatte.meters import Meters
+    from streammatte.runtimes.base import Runtime
+
+
+def infer(
+    frames: Iterable[Frame], network: Runtime, size: tuple[int, int], meters: Meters
+) -> Iterator[Matte]:
+    """Let the network see every frame at ``size`` (width, height)."""
+    scaler = VideoReformatter()
+    for frame in frames:
+        with meters.measure("network input"):
+            view = frame.picture.view(*size, scaler)
+        with meters.measure("network"):
+            alpha = network.infer(view[None])[0, 0]
+        if frame.picture.alpha is not None:
+            # What the footage says is see-through stays see-through.
+            own = cv2.resize(own_alpha(frame.picture), size, interpolation=cv2.INTER_AREA)
+            alpha = np.minimum(alpha, own)
+        yield Matte(frame, view, alpha)
+
+
+def take_own(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Matte]:
+    """Use the alpha that the footage brings along, at its full size."""
+    scaler = VideoReformatter()
+    for frame in frames:
+        yield Matte(frame, frame.picture.view(*size, scaler), own_alpha(frame.picture))
+
+
+def own_alpha(picture: Picture) -> NDArray[np.float32]:
+    """Return a picture's own alpha: float32 ``[height, width]`` in 0..1; opaque if it has none."""
+    if picture.alpha is None:
+        return np.ones((picture.height, picture.width), np.float32)
+    return np.asarray(picture.alpha / np.float32(picture.layout.peak), np.float32)
+
+
+def brings_matte(picture: Picture) -> bool:
+    """Whether a picture has an alpha that says something: not opaque all over."""
+    return picture.alpha is not None and bool((picture.alpha < picture.layout.peak).any())
