@@ -162,12 +162,11 @@ def rgb_from_samples(colour: Colour, depth: int) -> Floats:
     )
     unit = 2.0 ** (depth - 8)
     if colour.full_range:
-        scale, offset = np.array([1 / peak] * 3), np.array([0, 128 * unit, 128 * unit])
+        spans, zeros = np.array([peak] * 3), np.array([0, 128, 128]) * unit
     else:
-        scale = np.array([1 / 219, 1 / 224, 1 / 224]) / unit
-        offset = np.array([16, 128, 128]) * unit
-    linear = ycc_to_rgb * scale
-    return np.hstack([linear, -(linear @ offset)[:, None]]).astype(np.float32)
+        spans, zeros = np.array([219, 224, 224]) * unit, np.array([16, 128, 128]) * unit
+    linear = ycc_to_rgb / spans
+    return np.hstack([linear, -(linear @ zeros)[:, None]]).astype(np.float32)
 
 
 def samples_from_rgb(colour: Colour, depth: int) -> Floats:

@@ -83,7 +83,7 @@ def _meaning(colour: Colour) -> tuple[Any, ...]:
 
 
 def _rounded(plane: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    return np.clip(np.rint(plane), 0, layout.peak).astype(layout.dtype)
+    return np.asarray(np.clip(np.rint(plane), 0, layout.peak), layout.dtype)
 
 
 def _deepen(plane: NDArray[Any], source: Layout, target: Layout, colour: Colour) -> NDArray[Any]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import Colour, Matrix, display_curve
 
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
-    Plane = NDArray[np.uint8] | NDArray[np.uint16]
+    Plane = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Layout:
         return f"{letters}{ratio[self.chroma_x, self.chroma_y]}p{tail}"
 
     @property
-    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+    def dtype(self) -> type[np.uint8 | np.uint16]:
         """The numpy type of a sample."""
         return np.uint8 if self.depth == 8 else np.uint16  # noqa: PLR2004
 
@@ -174,7 +174,7 @@ class Picture:
             threads=1,
         )
         rgb = np.ascontiguousarray(small.to_ndarray())
-        return display_curve(self.colour)[rgb] if self.colour.is_hdr else rgb
+        return np.asarray(display_curve(self.colour)[rgb] if self.colour.is_hdr else rgb, np.uint8)
 
     def small(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.float32]:
         """Return the samples scaled down, chroma at luma's size, without any change of colour.
@@ -203,7 +203,7 @@ class Picture:
 
 
 def _view(plane: Any, layout: Layout) -> Plane:
-    samples = np.frombuffer(plane, layout.dtype)
+    samples: NDArray[Any] = np.frombuffer(plane, layout.dtype)
     stride = plane.line_size // samples.itemsize
     rows = samples[: stride * plane.height].reshape(plane.height, stride)
     return rows[:, : plane.width]

@@ -12,8 +12,10 @@ import enum
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 T = TypeVar("T")
 
@@ -62,7 +64,7 @@ class Threads:
         """Items forgotten so far by all buffers of this scope."""
         return sum(worker.buffer.dropped for worker in self._workers)
 
-    def __enter__(self) -> Threads:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -80,7 +82,7 @@ class Threads:
             raise RuntimeError(f"still running after {self._join_timeout} s: {', '.join(stuck)}")
 
 
-class _Abandoned(Exception):
+class _Abandoned(Exception):  # noqa: N818  it is no error
     """The consumer is gone; the worker unwinds quietly."""
 
 
@@ -152,7 +154,7 @@ class _Worker(threading.Thread, Generic[T]):
                 self.buffer.put(item)
         except _Abandoned:
             self.buffer.end()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  it is raised again, in the consumer
             if not hasattr(error, "__notes__"):
                 error.add_note(f"in the {self._stage} thread")
             self.buffer.end(error)

@@ -6,7 +6,7 @@ import json as jsonlib
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ class _Line(_Plain):
                 fps=event.fps,
             )
 
-    def __enter__(self) -> _Line:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

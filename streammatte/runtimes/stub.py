@@ -19,7 +19,9 @@ class Stub:
         width, height = size
         y, x = np.mgrid[:height, :width].astype(np.float32)
         distance = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) / min(width, height)
-        self._alpha = np.clip((0.4 - distance) / 0.1, 0, 1)[None, None].astype(np.float32)
+        self._alpha: NDArray[np.float32] = np.clip((0.4 - distance) / 0.1, 0, 1)[None, None].astype(
+            np.float32
+        )
         self.description = "stub (a disc, for tests)"
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

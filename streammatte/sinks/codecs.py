@@ -269,7 +269,7 @@ def _target_colour(info: VideoInfo, layout: Layout, codec: Codec) -> Colour:
 
 
 def default_output(source: Path | None, label: str, info: VideoInfo, *, alpha: bool) -> Path:
-    """Return the name a result gets if the user gives none: ``talk_beach.mp4`` beside the footage."""
+    """Return the name of a result that was given none: ``talk_beach.mp4`` beside the footage."""
     base = source or Path("synthetic.mp4")
     suffix = base.suffix.lower()
     if info.still:

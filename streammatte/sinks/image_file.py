@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def _pixels(picture: Picture, *, deep: bool) -> NDArray[np.uint8 | np.uint16]:
         rgb = through_light(rgb, picture.colour, SRGB)
     kind = np.uint16 if deep and picture.layout.depth > 8 else np.uint8  # noqa: PLR2004
     peak = np.iinfo(kind).max
-    channels = [rgb[..., 2], rgb[..., 1], rgb[..., 0]]
+    channels: list[NDArray[Any]] = [rgb[..., 2], rgb[..., 1], rgb[..., 0]]
     if picture.alpha is not None:
         channels.append(picture.alpha / np.float32(picture.layout.peak))
     pixels = np.stack(channels, axis=-1)

@@ -54,7 +54,7 @@ class _Reencoded:
     def __init__(self, source: Any, output: OutputContainer, encoder: str, shift: Fraction) -> None:
         context = source.codec_context
         rate = _OPUS_RATE if encoder == "libopus" else context.sample_rate
-        self.stream = output.add_stream(encoder, rate=rate, layout=context.layout.name)
+        self.stream: Any = output.add_stream(encoder, rate=rate, layout=context.layout.name)
         self._shift = shift
         self._resampler: AudioResampler | None = None
 

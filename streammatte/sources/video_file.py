@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import av
 import cv2
@@ -26,7 +26,7 @@ from streammatte.frames import Frame, Layout, Picture, VideoInfo
 from streammatte.sources.base import Damage, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from av.container import InputContainer
@@ -90,7 +90,7 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     ]
     best = container.streams.best("video")
     if best in moving:
-        return best  # type: ignore[return-value]
+        return best
     if moving:
         return moving[0]
     if container.streams.audio:
@@ -109,12 +109,12 @@ class Orientation:
     @staticmethod
     def of(frame: av.VideoFrame) -> Orientation:
         """Read FFmpeg's display matrix, rounded to quarter turns (as libavutil/display.h)."""
-        for data in frame.side_data:  # type: ignore[attr-defined]
+        for data in cast("Iterable[Any]", frame.side_data):
             if data.type == SideDataType.DISPLAYMATRIX:
                 a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
                 if abs(int(a)) >= abs(int(b)):
                     return Orientation(mirror_x=bool(a < 0), mirror_y=bool(d < 0))
-                return Orientation(True, bool(c < 0), bool(b < 0))  # noqa: FBT003
+                return Orientation(True, bool(c < 0), bool(b < 0))
         return Orientation()
 
     def __bool__(self) -> bool:

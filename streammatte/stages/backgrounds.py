@@ -18,7 +18,6 @@ from streammatte.convert import convert, from_rgb, to_rgb
 from streammatte.frames import Layout, Picture
 from streammatte.sources.video_file import VideoFile
 from streammatte.stages.foreground import black
-from streammatte.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from streammatte.frames import Frame, VideoInfo
     from streammatte.options import BackgroundSpec
+    from streammatte.threads import Threads
 
     Floats = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def open_background(
 
 
 def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
-    colour = np.full((info.height, info.width, 3), rgb, np.float32) / 255
+    colour = np.full((info.height, info.width, 3), rgb, np.float32) / np.float32(255)
     if needs_light(SRGB, info.colour):
         colour = np.broadcast_to(through_light(colour[:1, :1], SRGB, info.colour), colour.shape)
     return from_rgb(colour, info.layout.with_alpha(alpha=False), info.colour)
@@ -79,7 +79,7 @@ def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
 def _fitted_still(picture: Picture, fit: Fit, info: VideoInfo) -> Picture:
     rgb = to_rgb(picture)
     if picture.alpha is not None:
-        rgb = rgb * (picture.alpha / np.float32(picture.layout.peak))[..., None]
+        rgb = rgb * np.asarray(picture.alpha / picture.layout.peak, np.float32)[..., None]
     if needs_light(picture.colour, info.colour):
         rgb = through_light(rgb, picture.colour, info.colour)
     size, (x, y) = fit_size((picture.width, picture.height), info, fit)

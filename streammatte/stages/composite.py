@@ -6,7 +6,7 @@ Where alpha is 1 the result's sample is the camera's sample, bit for bit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streammatte.meters import Meters
     from streammatte.stages.backgrounds import Background
 
-    Samples = NDArray[np.uint8] | NDArray[np.uint16]
+    Samples = NDArray[Any]
     Floats = NDArray[np.float32]
 
 

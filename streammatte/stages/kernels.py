@@ -4,11 +4,10 @@ Each is written once and compiled for uint8 and uint16 planes; plain row-by-row 
 LLVM vectorises those and a parallel version was slower (``tools/benchmark`` tells). An alpha has
 the depth of its dtype: 255 or 65535 is opaque, whatever the depth of the picture.
 """
-# ruff: noqa: PLR2004  these are numbers of bits and of taps
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[Any]
+    Scalar = Any
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def _compiled(function: F) -> F:
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return compiled
+    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast("F", compiled)
 
 
 @_compiled
@@ -62,7 +62,7 @@ def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None
 
 
 @_compiled
-def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:  # noqa: FBT001
+def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
     """Bring a luma-sized plane to the size of the chroma planes, where chroma samples lie.
 
     Vertically chroma lies between two rows. Horizontally it lies on the even columns (``cosited``,
@@ -97,8 +97,8 @@ def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) 
 
 @_compiled
 def _own_colour(
-    means: Samples, u: float, v: float, a: float, seen: float, low: float, high: float
-) -> float:
+    means: Samples, u: Scalar, v: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar
+) -> Scalar:
     """Return the subject's colour at one sample: ``f + a (seen - a f - (1 - a) b)``.
 
     ``f`` and ``b``, the local mean colours of subject and old background, are read from ``means``
@@ -128,8 +128,8 @@ def blend_soft(
     back: Samples,
     alpha: Samples,
     means: Samples,
-    low: float,
-    high: float,
+    low: Scalar,
+    high: Scalar,
 ) -> None:
     """Where alpha is soft, blend the subject's own colour instead of the camera's mixture.
 
@@ -163,7 +163,7 @@ def blend_soft(
 
 @_compiled
 def unmix(
-    out: Samples, front: Samples, alpha: Samples, means: Samples, low: float, high: float
+    out: Samples, front: Samples, alpha: Samples, means: Samples, low: Scalar, high: Scalar
 ) -> None:
     """Write the subject's own colours: the camera's where alpha is 1, estimates elsewhere.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -57,15 +57,13 @@ def guided_filter(
 
     mean_guide, mean_alpha = mean(guide), mean(alpha)
     covariance = mean(guide * alpha) - mean_guide * mean_alpha
-    variance = np.maximum(mean(guide * guide) - mean_guide * mean_guide, 0)
-    slope = covariance / (variance + np.float32(smoothness))
+    variance = np.maximum(mean(guide * guide) - mean_guide * mean_guide, np.float32(0))
+    slope: Floats = covariance / (variance + np.float32(smoothness))
     offset = mean_alpha - slope * mean_guide
     return mean(slope) * guide + mean(offset)
 
 
-def enlarge(
-    alpha: Floats, width: int, height: int, layout: Layout
-) -> NDArray[np.uint8 | np.uint16]:
+def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> NDArray[Any]:
     """Bring a matte to the frame's size, in the depth that the compositing kernels take.
 
     Args:
@@ -78,7 +76,7 @@ def enlarge(
         ``[height, width]``: uint8 (255 is opaque) for 8-bit layouts, else uint16 (65535).
     """
     opaque = np.iinfo(layout.dtype).max
-    samples = np.rint(alpha * np.float32(opaque)).astype(layout.dtype)
+    samples: NDArray[Any] = np.rint(alpha * np.float32(opaque)).astype(layout.dtype)
     if samples.shape == (height, width):
         return samples
     return np.asarray(cv2.resize(samples, (width, height), interpolation=cv2.INTER_CUBIC))
