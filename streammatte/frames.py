@@ -176,13 +176,15 @@ class Picture:
         rgb = np.ascontiguousarray(small.to_ndarray())
         return np.asarray(display_curve(self.colour)[rgb] if self.colour.is_hdr else rgb, np.uint8)
 
-    def small(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.float32]:
-        """Return the samples scaled down, chroma at luma's size, without any change of colour.
+    def scaled(self, width: int, height: int, layout: Layout, scaler: VideoReformatter) -> Picture:
+        """Return the picture at another size, its samples meaning what they meant.
 
-        Returns:
-            float32 ``[height, width, 3]`` in sample values, in the order of ``planes``.
+        Args:
+            width: Of the result.
+            height: Of the result.
+            layout: Of the result; same family and depth, any chroma.
+            scaler: Used from this thread alone.
         """
-        layout = Layout(self.layout.family, self.layout.depth)
         yuv = layout.family == "yuv"
         matrix = int(self.colour.matrix) if yuv else None
         span = 2 if self.colour.full_range or not yuv else 1
@@ -195,11 +197,19 @@ class Picture:
             dst_colorspace=matrix,
             src_color_range=span,
             dst_color_range=span,
-            interpolation="AREA",
+            interpolation="AREA" if width < self.width else "BICUBIC",
             threads=1,
         )
-        planes = [_view(plane, layout).astype(np.float32) for plane in native.planes[:3]]
-        return np.stack(planes, axis=-1)
+        return Picture.over(native, self.colour)
+
+    def small(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.float32]:
+        """Return the samples scaled down, chroma at luma's size.
+
+        Returns:
+            float32 ``[3, height, width]`` in sample values, in the order of ``planes``.
+        """
+        whole = Layout(self.layout.family, self.layout.depth)
+        return np.stack(self.scaled(width, height, whole, scaler).planes).astype(np.float32)
 
 
 def _view(plane: Any, layout: Layout) -> Plane:

@@ -126,13 +126,13 @@ def render(
             tell(_start(where, path, matting, sink, source))
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
-            mattes = matting.mattes(frames)
+            mattes = threads.ahead(matting.mattes(frames), "matte")
             decontaminate = options.decontaminate and not matting.own
             if background is None:
                 results = composite.cut_out(mattes, decontaminate=decontaminate)
             else:
                 results = composite.over(mattes, background, meters, decontaminate=decontaminate)
-            results = threads.ahead(meters.watch("composite", results), "matte")
+            results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     return _report(where, path, matting, sink, source, count, time.perf_counter() - begun, meters)
 

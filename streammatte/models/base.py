@@ -42,6 +42,8 @@ class ModelCard:
     stride: int
     """Both sides of the input are multiples of this."""
     longest_side: int = 1024
+    tallest: int = 1024
+    """The height up to which the network keeps people whole, unless a size is asked for."""
 
     def input_size(self, width: int, height: int, short_side: int | None = None) -> tuple[int, int]:
         """Return the input's ``(width, height)`` for a picture, keeping its aspect.
@@ -59,6 +61,8 @@ class ModelCard:
         if not least <= wish <= greatest:
             raise UsageError(f"--size for {self.name} must be {least} to {greatest}, got {wish}")
         scale = min(wish / min(width, height), self.longest_side / max(width, height))
+        if short_side is None:
+            scale = min(scale, self.tallest / height)
         sides = (
             max(self.stride, round(side * scale / self.stride) * self.stride)
             for side in (width, height)

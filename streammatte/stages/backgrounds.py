@@ -7,7 +7,7 @@ blur is made from the frame itself, without the subject smeared into it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -189,7 +189,7 @@ class Clip:
         size, (x, y) = fit_size((picture.width, picture.height), self._info, self._fit, step=2)
         own = picture.layout
         chroma = (target.chroma_x, target.chroma_y) if own.family == "yuv" else (0, 0)
-        scaled = _scaled(picture, size, Layout(own.family, own.depth, *chroma), self._scaler)
+        scaled = picture.scaled(*size, Layout(own.family, own.depth, *chroma), self._scaler)
         if size != (self._info.width, self._info.height):
             scaled = _placed(scaled, self._info, x, y)
         return convert(scaled, target, self._info.colour)
@@ -197,26 +197,6 @@ class Clip:
     def close(self) -> None:
         """Close the file."""
         self._clip.close()
-
-
-def _scaled(
-    picture: Picture, size: tuple[int, int], layout: Layout, scaler: VideoReformatter
-) -> Picture:
-    yuv = layout.family == "yuv"
-    matrix = int(picture.colour.matrix) if yuv else None
-    span = 2 if picture.colour.full_range or not yuv else 1
-    native = scaler.reformat(
-        picture.native,
-        *size,
-        layout.name,
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        src_color_range=span,
-        dst_color_range=span,
-        interpolation="AREA" if size[0] < picture.width else "BICUBIC",
-        threads=1,
-    )
-    return Picture.over(native, picture.colour)
 
 
 def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
@@ -229,6 +209,10 @@ def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
         shift_x, shift_y = (layout.chroma_x, layout.chroma_y) if subsampled else (0, 0)
         _paste(canvas, patch, x >> shift_x, y >> shift_y)
     return placed
+
+
+WIDER = 4
+"""How much wider the blur is that fills in deep behind the subject."""
 
 
 class Blur:
@@ -246,31 +230,34 @@ class Blur:
     def behind(self, frame: Frame, alpha: Floats) -> Picture:
         """Return the frame's surroundings, blurred."""
         picture = frame.picture
+        layout = picture.layout.with_alpha(alpha=False)
+        grown = Picture.empty(picture.width, picture.height, layout, picture.colour)
         sigma = self._radius * picture.height / 1080
         shrink = min(max(sigma / 3, 1.0), 8.0)
         width = max(8, round(picture.width / shrink))
         height = max(8, round(picture.height / shrink))
         seen = picture.small(width, height, self._scaler)
         rest = 1 - cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
-        rest = cv2.erode(rest, np.ones((3, 3), np.uint8))[..., None]
-        soft = cv2.GaussianBlur(np.dstack([seen * rest, rest]), (0, 0), sigma / shrink)
-        wide = cv2.GaussianBlur(soft, (0, 0), 4 * sigma / shrink)
-        near, far = soft[..., 3:], wide[..., 3:]
-        # Deep behind the subject only the wider blur still holds any of the surroundings.
-        surroundings = (wide[..., :3] + 1e-4 * black(picture)) / (far + 1e-4)
-        blurred = (soft[..., :3] + 0.02 * surroundings) / (near + 0.02)
-        return _grown(blurred.astype(np.float32), picture)
+        rest = cv2.erode(rest, np.ones((3, 3), np.uint8))
+
+        def spread(plane: Floats, lines: float) -> Floats:
+            return np.asarray(cv2.GaussianBlur(plane, (0, 0), lines / shrink), np.float32)
+
+        near = spread(rest, sigma)
+        far = spread(near, WIDER * sigma)
+        for index, (target, level) in enumerate(zip(grown.planes, black(picture), strict=True)):
+            soft = spread(seen[index] * rest, sigma)
+            # Deep behind the subject only the wider blur still holds any of the surroundings.
+            around = (spread(soft, WIDER * sigma) + 1e-4 * level) / (far + 1e-4)
+            _grow((soft + 0.02 * around) / (near + 0.02), target, layout.peak)
+        return grown
 
     def close(self) -> None:
         """Nothing to let go of."""
 
 
-def _grown(samples: Floats, like: Picture) -> Picture:
-    """Bring float32 samples ``[h, w, 3]`` to the size and layout of a picture."""
-    layout = like.layout.with_alpha(alpha=False)
-    grown = Picture.empty(like.width, like.height, layout, like.colour)
-    for target, plane in zip(grown.planes, cv2.split(samples), strict=True):
-        size = (target.shape[1], target.shape[0])
-        scaled = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
-        target[:] = np.clip(np.rint(scaled), 0, layout.peak)
-    return grown
+def _grow(samples: Floats, target: NDArray[Any], peak: int) -> None:
+    """Bring samples ``[h, w]`` to the size of a plane and write them there, rounded."""
+    size = (target.shape[1], target.shape[0])
+    scaled = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
+    target[:] = np.clip(np.rint(scaled), 0, peak)

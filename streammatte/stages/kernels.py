@@ -3,6 +3,10 @@
 Each is written once and compiled for uint8 and uint16 planes; plain row-by-row loops, because
 LLVM vectorises those and a parallel version was slower (``tools/benchmark`` tells). An alpha has
 the depth of its dtype: 255 or 65535 is opaque, whatever the depth of the picture.
+
+What keeps the loops fast, and is easily lost: rows whose samples numba knows to lie side by side
+(see ``_whole_rows``), indices that start at 0 (others are checked for being negative), and 32-bit
+numbers (numba turns a mixture into 64 bits).
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[Any]
+    Floats = NDArray[np.float32]
     Scalar = Any
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_BLOCK = 128
+"""Columns that are looked at together when soft pixels are sought."""
 
 
 def _compiled(function: F) -> F:
@@ -28,14 +37,95 @@ def _compiled(function: F) -> F:
     return cast("F", compiled)
 
 
-@_compiled
 def blend8(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
-    """``out = round(alpha * front + (1 - alpha) * back)``; planes uint8, alpha uint8.
+    """``out = round(alpha * front + (1 - alpha) * back)``; planes uint8, alpha uint8."""
+    _blend8(*_whole_rows(out, front, back, alpha), out.shape[1])
 
-    Division by 255 by shifts is exact for every pair of products (Blinn 1995).
+
+def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
+    """``out = round(alpha * front + (1 - alpha) * back)``; planes uint16, alpha uint16."""
+    _blend16(*_whole_rows(out, front, back, alpha), out.shape[1])
+
+
+def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
+    """Bring a luma-sized plane to the size of the chroma planes, where chroma samples lie.
+
+    Vertically chroma lies between two rows. Horizontally it lies on the even columns (``cosited``,
+    MPEG-2 and its heirs: weights 1 2 1) or between two columns (JPEG: weights 1 1). Rounded once,
+    halves up. At the border the last sample repeats.
+
+    Args:
+        out: uint8 or uint16 ``[ceil(h / 2^step_y), ceil(w / 2^step_x)]``, written.
+        plane: Of the same dtype, ``[h, w]``.
+        step_x: log2 of how many columns share a sample: 0 or 1.
+        step_y: log2 of how many rows share a sample: 0 or 1.
+        cosited: Where chroma lies horizontally.
     """
+    _thin(*_whole_rows(out, plane), plane.shape[1], step_x, step_y, cosited)
+
+
+def blend_soft(
+    out: Samples,
+    front: Samples,
+    back: Samples,
+    alpha: Samples,
+    means: Floats,
+    low: Scalar,
+    high: Scalar,
+) -> None:
+    """Where alpha is soft, blend the subject's own colour instead of the camera's mixture.
+
+    Changes only where ``0 < alpha < 1``; everything else stands as ``blend8`` or ``blend16`` left
+    it. The estimate is blur fusion's (Forte 2021), see ``_own_colour``.
+
+    Args:
+        out: The composite's plane, uint8 or uint16 ``[h, w]``.
+        front: The camera's plane.
+        back: The new background's plane.
+        alpha: uint8 or uint16 ``[h, w]``.
+        means: float32 ``[h', w', 2]``: local mean of the subject and of the old background, in
+            sample values, covering the same area at a lower resolution.
+        low: The least value a subject's colour may take, unless the camera saw less.
+        high: The greatest, unless the camera saw more.
+    """
+    _blend_soft(*_whole_rows(out, front, back, alpha), out.shape[1], means, low, high)
+
+
+def unmix(
+    out: Samples, front: Samples, alpha: Samples, means: Floats, low: Scalar, high: Scalar
+) -> None:
+    """Write the subject's own colours: the camera's where alpha is 1, estimates elsewhere.
+
+    Where alpha is 0 the estimate is the local mean of the subject, so that a player which scales
+    straight alpha finds no fringe, and nothing of the old room stays in the file. The arguments
+    are those of ``blend_soft``.
+    """
+    _unmix(*_whole_rows(out, front, alpha), out.shape[1], means, low, high)
+
+
+def _whole_rows(*planes: Samples) -> list[Samples]:
+    """Widen planes to the padding at the end of their rows, as C-contiguous views.
+
+    FFmpeg pads its rows, and of a view that leaves the padding out numba no longer knows that the
+    samples of a row lie side by side: 16-bit loops were twelve times slower. The padding after the
+    last row may not exist; it is neither read nor written.
+    """
+    return [_whole(plane) for plane in planes]
+
+
+def _whole(plane: Samples) -> Samples:
+    row, sample = plane.strides
+    if plane.flags.c_contiguous or sample != plane.itemsize or row < plane.shape[1] * sample:
+        return plane
+    columns, rest = divmod(row, sample)
+    return plane if rest else as_strided(plane, (plane.shape[0], columns))
+
+
+@_compiled
+def _blend8(out: Samples, front: Samples, back: Samples, alpha: Samples, width: int) -> None:
+    """Blend; division by 255 by shifts is exact for every pair of products (Blinn 1995)."""
     for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
+        for x in range(width):
             a = np.uint16(alpha[y, x])
             b = np.uint16(np.uint16(255) - a)
             v = np.uint16(
@@ -47,10 +137,10 @@ def blend8(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
 
 
 @_compiled
-def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
-    """``out = round(alpha * front + (1 - alpha) * back)``; planes uint16, alpha uint16."""
+def _blend16(out: Samples, front: Samples, back: Samples, alpha: Samples, width: int) -> None:
+    """Blend; the same as ``_blend8`` with every number twice as wide."""
     for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
+        for x in range(width):
             a = np.uint32(alpha[y, x])
             b = np.uint32(np.uint32(65535) - a)
             v = np.uint32(
@@ -62,14 +152,11 @@ def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None
 
 
 @_compiled
-def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
-    """Bring a luma-sized plane to the size of the chroma planes, where chroma samples lie.
-
-    Vertically chroma lies between two rows. Horizontally it lies on the even columns (``cosited``,
-    MPEG-2 and its heirs: weights 1 2 1) or between two columns (JPEG: weights 1 1). Rounded once.
-    At the border the last sample repeats.
-    """
-    rows, columns = plane.shape
+def _thin(
+    out: Samples, plane: Samples, columns: int, step_x: int, step_y: int, cosited: bool
+) -> None:
+    """Add up two rows, then average along them."""
+    rows = plane.shape[0]
     line = np.empty(columns, np.uint32)
     for y in range(out.shape[0]):
         top = plane[y << step_y]
@@ -77,7 +164,7 @@ def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) 
         for x in range(columns):
             line[x] = np.uint32(top[x]) + np.uint32(bottom[x])
         if step_x == 0:
-            for x in range(out.shape[1]):
+            for x in range(columns):
                 out[y, x] = (line[x] + np.uint32(1)) >> np.uint32(1)
         elif cosited:
             out[y, 0] = (line[0] * 3 + line[min(1, columns - 1)] + 4) >> 3
@@ -96,96 +183,159 @@ def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) 
 
 
 @_compiled
-def _own_colour(
-    means: Samples, u: Scalar, v: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar
-) -> Scalar:
-    """Return the subject's colour at one sample: ``f + a (seen - a f - (1 - a) b)``.
-
-    ``f`` and ``b``, the local mean colours of subject and old background, are read from ``means``
-    (float32 ``[h', w', 2]``) at row ``v`` and column ``u``, bilinearly. The result stays between
-    ``low`` and ``high`` unless the camera itself left them.
-    """
-    v = min(max(v, np.float32(0)), np.float32(means.shape[0] - 1))
-    u = min(max(u, np.float32(0)), np.float32(means.shape[1] - 1))
-    top, left = int(v), int(u)
-    bottom, right = min(top + 1, means.shape[0] - 1), min(left + 1, means.shape[1] - 1)
-    fy, fx = np.float32(v - top), np.float32(u - left)
-    gy, gx = np.float32(1) - fy, np.float32(1) - fx
-    f = gy * (gx * means[top, left, 0] + fx * means[top, right, 0]) + fy * (
-        gx * means[bottom, left, 0] + fx * means[bottom, right, 0]
-    )
-    b = gy * (gx * means[top, left, 1] + fx * means[top, right, 1]) + fy * (
-        gx * means[bottom, left, 1] + fx * means[bottom, right, 1]
-    )
-    own = f + a * (seen - a * f - (np.float32(1) - a) * b)
-    return np.float32(min(max(own, min(seen, low)), max(seen, high)))
-
-
-@_compiled
-def blend_soft(
+def _blend_soft(
     out: Samples,
     front: Samples,
     back: Samples,
     alpha: Samples,
-    means: Samples,
+    width: int,
+    means: Floats,
     low: Scalar,
     high: Scalar,
 ) -> None:
-    """Where alpha is soft, blend the subject's own colour instead of the camera's mixture.
-
-    Writes only where ``0 < alpha < 1``; everything else stands as ``blend8`` or ``blend16`` left
-    it. The estimate is blur fusion's (Forte 2021), see ``_own_colour``.
-
-    Args:
-        out: The composite's plane, uint8 or uint16 ``[h, w]``.
-        front: The camera's plane.
-        back: The new background's plane.
-        alpha: uint8 or uint16 ``[h, w]``.
-        means: float32 ``[h', w', 2]``: local mean of the subject and of the old background, in
-            sample values, covering the same area at a lower resolution.
-        low: The least value a subject's colour may take, unless the camera saw less.
-        high: The greatest, unless the camera saw more.
-    """
+    """Find the soft part of every row and blend it."""
     opaque = 255 if alpha.itemsize == 1 else 65535
-    unit = np.float32(1.0 / opaque)
-    scale_y = np.float32(means.shape[0] / out.shape[0])
-    scale_x = np.float32(means.shape[1] / out.shape[1])
+    lines = np.empty((2, 2, width), np.float32)
+    held = np.full(2, -1)
     for y in range(out.shape[0]):
-        v = (np.float32(y) + np.float32(0.5)) * scale_y - np.float32(0.5)
-        for x in range(out.shape[1]):
-            if 0 < alpha[y, x] < opaque:
-                u = (np.float32(x) + np.float32(0.5)) * scale_x - np.float32(0.5)
-                a = np.float32(alpha[y, x]) * unit
-                own = _own_colour(means, u, v, a, np.float32(front[y, x]), low, high)
-                mixed = a * own + (np.float32(1) - a) * np.float32(back[y, x])
-                out[y, x] = int(mixed + np.float32(0.5))
+        first, last = width, 0
+        for begin in range(0, width, _BLOCK):
+            end = min(begin + _BLOCK, width)
+            if _is_mixed(alpha[y, begin:end], opaque):
+                first, last = min(first, begin), end
+        if first < last:
+            part = slice(first, last)
+            upper, lower, below = _mean_lines(lines, held, means, y, out.shape[0])
+            _blend_run(
+                out[y, part],
+                front[y, part],
+                back[y, part],
+                alpha[y, part],
+                np.float32(1.0 / opaque),
+                lines[upper, 0, part],
+                lines[lower, 0, part],
+                lines[upper, 1, part],
+                lines[lower, 1, part],
+                below,
+                low,
+                high,
+            )
 
 
 @_compiled
-def unmix(
-    out: Samples, front: Samples, alpha: Samples, means: Samples, low: Scalar, high: Scalar
-) -> None:
-    """Write the subject's own colours: the camera's where alpha is 1, estimates elsewhere.
+def _is_mixed(alpha: Samples, opaque: int) -> bool:
+    """Whether a row is neither all clear nor all opaque."""
+    least = most = alpha[0]
+    for x in range(alpha.shape[0]):
+        least, most = min(least, alpha[x]), max(most, alpha[x])
+    return (most != 0) & (least != opaque)
 
-    Where alpha is 0 the estimate is the local mean of the subject, so that a player which scales
-    straight alpha finds no fringe, and nothing of the old room stays in the file. The arguments
-    are those of ``blend_soft``.
-    """
+
+@_compiled
+def _blend_run(
+    out: Samples,
+    front: Samples,
+    back: Samples,
+    alpha: Samples,
+    unit: Scalar,
+    subject: Floats,
+    subject_next: Floats,
+    behind: Floats,
+    behind_next: Floats,
+    below: Scalar,
+    low: Scalar,
+    high: Scalar,
+) -> None:
+    """Blend a part of a row: rows of means above and below it, and how far below the upper one."""
+    for x in range(out.shape[0]):
+        a = np.float32(alpha[x]) * unit
+        f = subject[x] + below * (subject_next[x] - subject[x])
+        b = behind[x] + below * (behind_next[x] - behind[x])
+        own = _own_colour(f, b, a, np.float32(front[x]), low, high)
+        mixed = a * own + (np.float32(1) - a) * np.float32(back[x])
+        soft = (a > np.float32(0)) & (a < np.float32(1))
+        # Written as a choice, not as a branch: LLVM vectorises this.
+        out[x] = np.int32(mixed + np.float32(0.5)) if soft else np.int32(out[x])
+
+
+@_compiled
+def _unmix(
+    out: Samples,
+    front: Samples,
+    alpha: Samples,
+    width: int,
+    means: Floats,
+    low: Scalar,
+    high: Scalar,
+) -> None:
+    """Estimate every sample, and keep the camera's where alpha is 1."""
     opaque = 255 if alpha.itemsize == 1 else 65535
     unit = np.float32(1.0 / opaque)
-    scale_y = np.float32(means.shape[0] / out.shape[0])
-    scale_x = np.float32(means.shape[1] / out.shape[1])
+    lines = np.empty((2, 2, width), np.float32)
+    held = np.full(2, -1)
     for y in range(out.shape[0]):
-        v = (np.float32(y) + np.float32(0.5)) * scale_y - np.float32(0.5)
-        for x in range(out.shape[1]):
-            if alpha[y, x] == opaque:
-                out[y, x] = front[y, x]
-            else:
-                u = (np.float32(x) + np.float32(0.5)) * scale_x - np.float32(0.5)
-                a = np.float32(alpha[y, x]) * unit
-                # Far from the subject nothing of the camera's picture may count.
-                seen = np.float32(front[y, x])
-                own = _own_colour(means, u, v, a, seen, low, high)
-                if alpha[y, x] == 0:
-                    own = min(max(own, low), high)
-                out[y, x] = int(own + np.float32(0.5))
+        upper, lower, below = _mean_lines(lines, held, means, y, out.shape[0])
+        for x in range(width):
+            a = np.float32(alpha[y, x]) * unit
+            f = lines[upper, 0, x] + below * (lines[lower, 0, x] - lines[upper, 0, x])
+            b = lines[upper, 1, x] + below * (lines[lower, 1, x] - lines[upper, 1, x])
+            # Far from the subject nothing of the camera's picture may count, not even as a limit.
+            seen = np.float32(front[y, x]) if alpha[y, x] else low
+            own = _own_colour(f, b, a, seen, low, high)
+            kept = alpha[y, x] == opaque
+            out[y, x] = np.int32(front[y, x]) if kept else np.int32(own + np.float32(0.5))
+
+
+@_compiled
+def _own_colour(
+    f: Scalar, b: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar
+) -> Scalar:
+    """Return the subject's colour at one sample: ``f + a (seen - a f - (1 - a) b)``.
+
+    ``f`` and ``b`` are the local mean colours of subject and old background. The result stays
+    between ``low`` and ``high`` unless the camera itself left them.
+    """
+    own = f + a * (seen - a * f - (np.float32(1) - a) * b)
+    return min(max(own, min(seen, low)), max(seen, high))
+
+
+@_compiled
+def _mean_lines(
+    lines: Floats, held: Samples, means: Floats, y: int, height: int
+) -> tuple[int, int, Scalar]:
+    """Make the two rows of means that row ``y`` of ``height`` lies between, as wide as the plane.
+
+    Args:
+        lines: float32 ``[2, 2, width]``, written: two rows, for subject and background each.
+        held: int ``[2]``, updated: which row of ``means`` each of the two is.
+        means: float32 ``[h', w', 2]``.
+        y: The row, growing from call to call.
+        height: Of the plane.
+
+    Returns:
+        Which of ``lines`` is the upper one, which the lower, and the lower one's weight.
+    """
+    bottom = means.shape[0] - 1
+    v = min(max(np.float32((y + 0.5) * means.shape[0] / height - 0.5), np.float32(0)), bottom)
+    upper = int(v)
+    lower = min(upper + 1, bottom)
+    for row in (upper, lower):
+        if held[row & 1] != row:
+            _widen(lines[row & 1], means, row)
+            held[row & 1] = row
+    return upper & 1, lower & 1, np.float32(v - upper)
+
+
+@_compiled
+def _widen(line: Floats, means: Floats, row: int) -> None:
+    """Interpolate a row of means to the width of ``line``, float32 ``[2, width]``."""
+    cells = means.shape[1]
+    scale = np.float32(cells / line.shape[1])
+    for x in range(line.shape[1]):
+        u = (np.float32(x) + np.float32(0.5)) * scale - np.float32(0.5)
+        u = min(max(u, np.float32(0)), np.float32(cells - 1))
+        left = np.int32(u)
+        right = min(left + np.int32(1), np.int32(cells - 1))
+        part = u - np.float32(left)
+        for k in range(2):
+            line[k, x] = means[row, left, k] + part * (means[row, right, k] - means[row, left, k])

@@ -32,7 +32,7 @@ def snap(mattes: Iterable[Matte]) -> Iterator[Matte]:
     network's size, then a contrast stretch.
     """
     for matte in mattes:
-        guide = cv2.cvtColor(matte.view, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+        guide = cv2.cvtColor(matte.view, cv2.COLOR_RGB2GRAY) / np.float32(255)
         alpha = guided_filter(guide, matte.alpha)
         yield replace(matte, alpha=np.clip((alpha - LEAST) / (GREATEST - LEAST), 0, 1))
 
@@ -52,15 +52,15 @@ def guided_filter(
         float32 ``[h, w]``, not clipped.
     """
 
-    def mean(plane: Floats) -> Floats:
+    def mean(plane: NDArray[Any]) -> Floats:
         return np.asarray(cv2.blur(plane, (2 * radius + 1, 2 * radius + 1)), np.float32)
 
     mean_guide, mean_alpha = mean(guide), mean(alpha)
     covariance = mean(guide * alpha) - mean_guide * mean_alpha
     variance = np.maximum(mean(guide * guide) - mean_guide * mean_guide, np.float32(0))
-    slope: Floats = covariance / (variance + np.float32(smoothness))
+    slope = covariance / (variance + np.float32(smoothness))
     offset = mean_alpha - slope * mean_guide
-    return mean(slope) * guide + mean(offset)
+    return np.asarray(mean(slope) * guide + mean(offset), np.float32)
 
 
 def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> NDArray[Any]:
