@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streammatte.cutout import Cutout
+    from streammatte.options import BackgroundFit, Temporal, Time
     from streammatte.pipeline import Progress, Report, Start
 
 
@@ -16,21 +17,21 @@ def render(
     footage: str | Path,
     output: str | Path | None = None,
     *,
-    bg: str,
-    bg_fit: Literal["cover", "contain", "stretch"] = "cover",
+    bg: str | Path,
+    bg_fit: BackgroundFit = "cover",
     model: str = "selfie",
     runtime: str = "auto",
     size: int | None = None,
     decontaminate: bool = True,
-    temporal: Literal["auto", "off"] = "auto",
-    start: str | None = None,
-    to: str | None = None,
-    length: str | None = None,
+    temporal: Temporal = "auto",
+    start: Time | None = None,
+    to: Time | None = None,
+    length: Time | None = None,
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
     pixel_format: str | None = None,
-    bitrate: int | None = None,
+    bitrate: str | int | None = None,
     overwrite: bool = False,
     serial: bool = False,
     tell: Callable[[Start | Progress], None] | None = None,
@@ -48,14 +49,14 @@ def render(
         size: The shorter side of the network's input in pixels.
         decontaminate: Whether soft edges lose the colour of the old background.
         temporal: Whether mattes are steadied over time.
-        start: Where to begin: seconds, or ``[hours:]minutes:seconds``.
+        start: Where to begin: a number of seconds, or ``[hours:]minutes:seconds``.
         to: Where to stop.
         length: How long to go on, instead of ``to``.
         codec: ``h264``, ``hevc``, ``av1``, ``prores``, ``vp9``, ``ffv1``, ``qtrle`` or ``png``.
         crf: Quality, on the codec's own scale; lower is better.
         preset: Speed against size, in the encoder's own words.
         pixel_format: FFmpeg's name for how samples are stored.
-        bitrate: Bits a second, instead of ``crf``.
+        bitrate: Bits a second, or ``8M`` or ``800k``; instead of ``crf``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``.
@@ -68,8 +69,15 @@ def render(
             do; no output is left behind.
     """
     from streammatte import pipeline
-    from streammatte.options import BackgroundSpec, EncodeOptions, RenderOptions, make_window
+    from streammatte.options import (
+        BackgroundSpec,
+        EncodeOptions,
+        RenderOptions,
+        make_window,
+        parse_bitrate,
+    )
 
+    rate = None if bitrate is None else parse_bitrate(bitrate)
     options = RenderOptions(
         background=BackgroundSpec.parse(bg),
         fit=bg_fit,
@@ -79,7 +87,7 @@ def render(
         decontaminate=decontaminate,
         temporal=temporal,
         window=make_window(start, to, length),
-        encode=EncodeOptions(codec, crf, preset, pixel_format, bitrate),
+        encode=EncodeOptions(codec, crf, preset, pixel_format, rate),
         overwrite=overwrite,
         serial=serial,
     )
@@ -93,10 +101,10 @@ def mattes(
     model: str = "selfie",
     runtime: str = "auto",
     size: int | None = None,
-    temporal: Literal["auto", "off"] = "auto",
-    start: str | None = None,
-    to: str | None = None,
-    length: str | None = None,
+    temporal: Temporal = "auto",
+    start: Time | None = None,
+    to: Time | None = None,
+    length: Time | None = None,
 ) -> Iterator[Cutout]:
     """Iterate over footage with the matte of every frame, to composite yourself.
 

@@ -115,7 +115,7 @@ def resolve(
     """Turn a Y'CbCr stream's tags into a ``Colour``, guessing what they leave open.
 
     Untagged pictures are BT.709 from 720 lines upwards and BT.601 below; JPEG-like ones are
-    BT.601 full range with centred chroma, as JFIF says.
+    BT.601 full range with centred chroma, as JFIF says; BT.2020's primaries go with its matrix.
 
     Args:
         matrix: H.273 MatrixCoefficients as the decoder gives them; 2 means untagged.
@@ -130,6 +130,8 @@ def resolve(
         known = Matrix(matrix)
     else:
         known = Matrix.BT709 if height >= HD_LINES and not jpeg else Matrix.SMPTE170M
+        if primaries == PRIMARIES_BT2020:
+            known = Matrix.BT2020
         guesses.append(f"{known.label} matrix")
     if full_range is None:
         full_range = jpeg
@@ -223,7 +225,7 @@ def through_light(rgb: Floats, source: Colour, target: Colour) -> Floats:
     if source.is_wide != target.is_wide:
         primaries = _BT2020_FROM_BT709 if target.is_wide else np.linalg.inv(_BT2020_FROM_BT709)
         light = np.maximum(light @ primaries.T.astype(np.float32), 0)
-    return _from_nits(light, target).astype(np.float32)
+    return np.clip(_from_nits(light, target), 0, 1).astype(np.float32)
 
 
 def _to_nits(signal: Floats, colour: Colour) -> Floats:

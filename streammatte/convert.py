@@ -33,8 +33,8 @@ def convert(picture: Picture, layout: Layout, colour: Colour) -> Picture:
         return picture
     if picture.layout.family == layout.family and _meaning(picture.colour) == _meaning(colour):
         planes = [
-            _deepen(plane, picture.layout, layout, colour)
-            for plane in _resample_chroma(picture, layout)
+            _deepen(plane, picture.layout, layout, colour, chroma=index > 0)
+            for index, plane in enumerate(_resample_chroma(picture, layout))
         ]
         result = Picture.of(planes, layout, colour)
     else:
@@ -86,14 +86,19 @@ def _rounded(plane: NDArray[Any], layout: Layout) -> NDArray[Any]:
     return np.asarray(np.clip(np.rint(plane), 0, layout.peak), layout.dtype)
 
 
-def _deepen(plane: NDArray[Any], source: Layout, target: Layout, colour: Colour) -> NDArray[Any]:
+def _deepen(
+    plane: NDArray[Any], source: Layout, target: Layout, colour: Colour, *, chroma: bool
+) -> NDArray[Any]:
     """Change the number of bits: by a shift for limited range, by the peaks for full range."""
     if source.depth == target.depth:
         return plane if plane.dtype == target.dtype else _rounded(plane, target)
     if not colour.full_range:
         factor = 2.0 ** (target.depth - source.depth)
         return _rounded(plane.astype(np.float32) * factor, target)
-    return _rounded(plane.astype(np.float64) * (target.peak / source.peak), target)
+    # Full range stretches chroma away from grey, which lies half a code above the middle.
+    old, new = (source.neutral, target.neutral) if chroma and source.family == "yuv" else (0, 0)
+    scaled = (plane.astype(np.float64) - old) * (target.peak / source.peak) + new
+    return _rounded(scaled, target)
 
 
 def _alpha(picture: Picture, layout: Layout) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.convert import to_rgb
-from streammatte.stages.composite import full_size, isolate
+from streammatte.stages.composite import full_size, isolate, with_room
 from streammatte.stages.foreground import local_means
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Cutout:
         Composite with ``alpha * foreground + (1 - alpha) * background``; the old background's
         colour is taken out of soft edges.
         """
-        picture = self.matte.frame.picture
+        picture = with_room(self.matte.frame.picture)
         means = local_means(picture, self.matte.alpha, VideoReformatter())
         return _bytes(to_rgb(isolate(picture, full_size(self.matte), means)))
 

@@ -6,7 +6,7 @@ the very memory that FFmpeg reads and writes, so nothing is copied on the way to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     Plane = NDArray[np.unsignedinteger[Any]]
 
 
+_DEPTHS = (8, 9, 10, 12, 14, 16)
+_FORMATS = frozenset(av.video.format.names)  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How samples are stored: always planar, little-endian, 8 to 16 bits."""
@@ -41,7 +45,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Refuse what no FFmpeg format stores."""
-        if self.depth not in (8, 9, 10, 12, 14, 16):
+        if self.depth not in _DEPTHS:
             raise ValueError(f"depth must be 8, 9, 10, 12, 14 or 16, got {self.depth}")
         if self.chroma_x not in (0, 1) or self.chroma_y not in (0, 1):
             raise ValueError(f"no such chroma subsampling: {self.chroma_x}, {self.chroma_y}")
@@ -72,8 +76,17 @@ class Layout:
         return 1 << (self.depth - 1)
 
     def with_alpha(self, *, alpha: bool) -> Layout:
-        """Return the same layout with or without an alpha plane."""
-        return Layout(self.family, self.depth, self.chroma_x, self.chroma_y, alpha)
+        """Return the same layout with or without an alpha plane, or the ``stored`` one of it."""
+        return replace(self, alpha=alpha).stored
+
+    @property
+    def stored(self) -> Layout:
+        """The layout itself if FFmpeg has it, else the least one that holds the same samples.
+
+        Deeper if there is one (4:2:0 with alpha has no 12 bits, but 16), else with whole chroma
+        (4:4:0 has no alpha at all).
+        """
+        return _stored(self)
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -83,21 +96,29 @@ class Layout:
         Packed, semi-planar, palette and big-endian formats map to their planar relatives.
 
         Raises:
-            ValueError: for formats that no such layout holds (floating point, Bayer, XYZ).
+            ValueError: for formats that no such layout holds: floating point, Bayer, XYZ, on a GPU.
         """
         fmt = av.VideoFormat(pixel_format, 64, 64)
-        depth = max(component.bits for component in fmt.components)
-        lossy = fmt.is_bayer or depth > 16 or pixel_format.startswith("xyz") or "f16" in fmt.name  # noqa: PLR2004
-        if lossy:
+        depth = max((component.bits for component in fmt.components), default=0)
+        unknown = fmt.is_bayer or pixel_format.startswith("xyz") or "f16" in fmt.name
+        if unknown or not 0 < depth <= _DEPTHS[-1]:
             raise ValueError(f"pictures in {pixel_format} are not supported")
         alpha = any(component.is_alpha for component in fmt.components)
-        depth = next(known for known in (8, 9, 10, 12, 14, 16) if known >= depth)
+        depth = next(known for known in _DEPTHS if known >= depth)
         if fmt.is_rgb or fmt.has_palette:
-            return Layout("rgb", depth, alpha=alpha or fmt.has_palette)
+            return Layout("rgb", depth, alpha=alpha or fmt.has_palette).stored
         chroma = [part for part in fmt.components if not (part.is_luma or part.is_alpha)]
         x = int(not chroma or chroma[0].width < 64)  # noqa: PLR2004
         y = int(not chroma or chroma[0].height < 64)  # noqa: PLR2004
-        return Layout("yuv", depth, x, y, alpha)
+        return Layout("yuv", depth, x, y, alpha).stored
+
+
+@lru_cache(maxsize=256)
+def _stored(layout: Layout) -> Layout:
+    deeper = [depth for depth in _DEPTHS if depth >= layout.depth]
+    offers = [replace(layout, depth=depth) for depth in deeper]
+    offers += [replace(offer, chroma_x=0, chroma_y=0) for offer in offers]
+    return next(offer for offer in offers if offer.name in _FORMATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import math
+import os
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,10 +26,17 @@ NAMED_COLOURS = {
 """``green`` and ``blue`` are the usual paints of key screens."""
 
 DEFAULT_BLUR = 20.0
+LONGEST = 10**9
+"""Seconds (31 years): what is beyond would not fit FFmpeg's clocks."""
+FASTEST = 2_000_000_000
+"""Bits a second: what is beyond would not fit FFmpeg's encoders."""
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _HEX = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
 BackgroundFit = Literal["cover", "contain", "stretch"]
 Temporal = Literal["auto", "off"]
+Time = str | float | Fraction
+"""``[hours:]minutes:seconds``, or seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +50,55 @@ class BackgroundSpec:
     """R'G'B' in 0..255 (sRGB), for ``colour``."""
     radius: float = DEFAULT_BLUR
     """Standard deviation in lines of a 1080-line picture, for ``blur``."""
+    name: str = ""
+    """What a colour was called, if it was named."""
 
     @staticmethod
-    def parse(text: str) -> BackgroundSpec:
+    def parse(what: str | os.PathLike[str]) -> BackgroundSpec:
         """Read ``beach.jpg``, ``loop.mp4``, ``#00b140``, ``green``, ``blur:20``, ``transparent``.
+
+        A path object is always a file.
 
         Raises:
             UsageError: if it is none of these.
         """
-        word, _, value = text.partition(":")
-        if text == "transparent":
+        text = os.fspath(what)
+        word, colon, value = text.lower().partition(":")
+        if not isinstance(what, str):
+            return BackgroundSpec("file", path=text)
+        if word == "transparent" and not colon:
             return BackgroundSpec("transparent")
         if word == "blur":
-            return BackgroundSpec("blur", radius=_radius(value) if value else DEFAULT_BLUR)
-        if text.lower() in NAMED_COLOURS:
-            return BackgroundSpec("colour", rgb=NAMED_COLOURS[text.lower()])
-        if text.startswith("#") and not Path(text).exists():
+            return BackgroundSpec("blur", radius=_radius(value) if colon else DEFAULT_BLUR)
+        if word in NAMED_COLOURS and not colon:
+            return BackgroundSpec("colour", rgb=NAMED_COLOURS[word], name=word)
+        if text.startswith("#") and not _exists(text):
             return BackgroundSpec("colour", rgb=_hex_colour(text))
-        if Path(text).exists() or Path(text).suffix:
+        if text and (_exists(text) or Path(text).suffix):
             return BackgroundSpec("file", path=text)
+        near = difflib.get_close_matches(word, ("blur", "transparent", *NAMED_COLOURS), 1)
         raise UsageError(
-            f"unknown background {text!r}: give an image or video file, a colour "
-            f"(#00b140 or {', '.join(NAMED_COLOURS)}), blur, blur:RADIUS or transparent"
+            f"--bg: {text!r} is neither a file nor a background; "
+            + (f"did you mean {near[0]}? " if near else "")
+            + f"Give an image, a video, #00b140, {', '.join(NAMED_COLOURS)}, blur, blur:RADIUS "
+            "or transparent"
         )
 
     @property
     def label(self) -> str:
-        """A word for file names, such as ``beach`` or ``00b140``."""
+        """A word for file names, such as ``beach``, ``green`` or ``00b140``."""
         if self.kind == "file":
             return Path(self.path).stem
         if self.kind == "colour":
-            return bytes(self.rgb).hex()
+            return self.name or bytes(self.rgb).hex()
         return self.kind
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long for a name, or not one at all
+        return False
 
 
 def _radius(text: str) -> float:
@@ -80,14 +107,14 @@ def _radius(text: str) -> float:
     except ValueError:
         radius = 0.0
     if not 0 < radius <= 200:  # noqa: PLR2004
-        raise UsageError(f"the radius in blur:{text} must be a number above 0 and up to 200")
+        raise UsageError(f"--bg: the radius in 'blur:{text}' must be above 0 and up to 200")
     return radius
 
 
 def _hex_colour(text: str) -> tuple[int, int, int]:
     match = _HEX.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is not a colour; write it as #00b140")
+        raise UsageError(f"--bg: {text!r} is not a colour; write it as #00b140")
     digits = match.group(1)
     if len(digits) == 3:  # noqa: PLR2004
         digits = "".join(digit * 2 for digit in digits)
@@ -95,22 +122,43 @@ def _hex_colour(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def parse_time(text: str) -> Fraction:
+def parse_time(time: Time, flag: str = "time") -> Fraction:
     """Read seconds, or ``[hours:]minutes:seconds``, exactly.
 
+    Args:
+        time: A text, or a number of seconds.
+        flag: The option that it was given for, to be named in the message.
+
     Raises:
-        UsageError: if the text is not a time.
+        UsageError: if it is not a time.
     """
+    if isinstance(time, str):
+        total = _clock(time)
+    else:
+        # By its digits: 0.1 is meant to be a tenth, not the nearest binary fraction above it.
+        total = Fraction(str(time)) if math.isfinite(time) and time >= 0 else None
+    if total is None:
+        raise UsageError(
+            f"{flag}: {str(time)!r} is not a time; write seconds or [hours:]minutes:seconds"
+        )
+    if total > LONGEST:
+        raise UsageError(f"{flag}: {time} is longer than any clip; write seconds")
+    return total
+
+
+def _clock(text: str) -> Fraction | None:
     parts = text.split(":")
-    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\d+(\.\d*)?|\.\d+", p) for p in parts):  # noqa: PLR2004
-        raise UsageError(f"{text!r} is not a time; write seconds or [hours:]minutes:seconds")
+    if len(parts) > 3 or not all(_SECONDS.fullmatch(part) for part in parts):  # noqa: PLR2004
+        return None
     total = Fraction(0)
     for part in parts:
         total = total * 60 + Fraction(part)
     return total
 
 
-def make_window(start: str | None, to: str | None, length: str | None) -> Window:
+def make_window(
+    start: Time | None = None, to: Time | None = None, length: Time | None = None
+) -> Window:
     """Turn ``-ss``, ``-to`` and ``-t`` into a window, as ffmpeg reads them.
 
     Raises:
@@ -118,10 +166,10 @@ def make_window(start: str | None, to: str | None, length: str | None) -> Window
     """
     if to is not None and length is not None:
         raise UsageError("-to and -t both say where to stop; give one of them")
-    begin = parse_time(start) if start is not None else None
-    end = parse_time(to) if to is not None else None
+    begin = parse_time(start, "-ss") if start is not None else None
+    end = parse_time(to, "-to") if to is not None else None
     if length is not None:
-        end = (begin or Fraction(0)) + parse_time(length)
+        end = (begin or Fraction(0)) + parse_time(length, "-t")
     if end is not None and end <= (begin or 0):
         raise UsageError("the end must come after the beginning; check -ss, -to and -t")
     return Window(begin, end)
@@ -139,22 +187,25 @@ class EncodeOptions:
     """Bits a second; instead of ``crf``."""
 
     def __post_init__(self) -> None:
-        """Refuse contradictions."""
+        """Refuse contradictions, and numbers that no encoder takes."""
         if self.crf is not None and self.bitrate is not None:
             raise UsageError("--crf and --bitrate exclude each other; give one of them")
+        if self.crf is not None and not 0 <= self.crf <= 63:  # noqa: PLR2004
+            raise UsageError(f"--crf must be 0 to 63, got {self.crf:g}; 18 is a good start")
+        if self.bitrate is not None and not 0 < self.bitrate <= FASTEST:
+            raise UsageError(f"--bitrate must be above 0 and up to 2000M, got {self.bitrate}")
 
 
-def parse_bitrate(text: str) -> int:
+def parse_bitrate(rate: str | int) -> int:
     """Read ``8M``, ``800k`` or ``8000000`` as bits a second.
 
     Raises:
         UsageError: if it is none of these.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
-    bits = round(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6}[match[2].lower()]) if match else 0
-    if bits <= 0:
-        raise UsageError(f"{text!r} is not a bit rate; write it as 8M or 800k")
-    return bits
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kKmM]?)", str(rate))
+    if match is None:
+        raise UsageError(f"--bitrate: {str(rate)!r} is not a bit rate; write it as 8M or 800k")
+    return round(Fraction(match[1]) * {"": 1, "k": 10**3, "m": 10**6}[match[2].lower()])
 
 
 @dataclass(frozen=True)
@@ -178,6 +229,6 @@ class RenderOptions:
     def __post_init__(self) -> None:
         """Refuse values that are not among the choices."""
         if self.fit not in get_args(BackgroundFit):
-            raise UsageError(f"unknown fit {self.fit!r}; use cover, contain or stretch")
+            raise UsageError(f"--bg-fit: unknown {self.fit!r}; use cover, contain or stretch")
         if self.temporal not in get_args(Temporal):
-            raise UsageError(f"unknown temporal mode {self.temporal!r}; use auto or off")
+            raise UsageError(f"--temporal: unknown {self.temporal!r}; use auto or off")

@@ -30,7 +30,11 @@ class Overflow(enum.Enum):
 
 
 class Threads:
-    """A scope for worker threads: leaving it ends and joins every one of them."""
+    """A scope for worker threads: leaving it ends and joins every one of them.
+
+    Generators that were not exhausted are closed on the thread that ran them; what their cleaning
+    up raises is raised on leaving, unless another exception is on its way already.
+    """
 
     def __init__(self, join_timeout: float = 5.0, *, serial: bool = False) -> None:
         """Open the scope.
@@ -42,6 +46,7 @@ class Threads:
         self._serial = serial
         self._join_timeout = join_timeout
         self._workers: list[_Worker[Any]] = []
+        self._upstreams: list[Iterable[Any]] = []
 
     def ahead(
         self,
@@ -53,6 +58,7 @@ class Threads:
     ) -> Iterator[T]:
         """Iterate ``upstream`` on a new thread, at most ``capacity`` items ahead."""
         if self._serial:
+            self._upstreams.append(upstream)
             return iter(upstream)
         worker = _Worker(upstream, name, _Buffer[T](capacity, overflow))
         self._workers.append(worker)
@@ -77,13 +83,28 @@ class Threads:
             worker.buffer.abandon()
         for worker in self._workers:
             worker.join(self._join_timeout)
-        stuck = [worker.name for worker in self._workers if worker.is_alive()]
-        if stuck and exc_value is None:
-            raise RuntimeError(f"still running after {self._join_timeout} s: {', '.join(stuck)}")
+        failures = [worker.failure for worker in self._workers]
+        failures += [_close(upstream) for upstream in reversed(self._upstreams)]
+        if stuck := [worker.name for worker in self._workers if worker.is_alive()]:
+            message = f"still running after {self._join_timeout} s: {', '.join(stuck)}"
+            failures.insert(0, RuntimeError(message))
+        failure = next((failure for failure in failures if failure is not None), None)
+        if failure is not None and exc_value is None:
+            raise failure
 
 
-class _Abandoned(Exception):  # noqa: N818  it is no error
-    """The consumer is gone; the worker unwinds quietly."""
+class _Abandoned(BaseException):
+    """The consumer is gone; the worker unwinds quietly, like a generator that is closed."""
+
+
+def _close(upstream: Iterable[Any]) -> BaseException | None:
+    """End a generator that was left early; return what its cleaning up raised, if anything."""
+    try:
+        if isinstance(upstream, Generator):
+            upstream.close()
+    except BaseException as error:  # noqa: BLE001  the scope raises it
+        return error
+    return None
 
 
 class _Buffer(Generic[T]):
@@ -115,13 +136,14 @@ class _Buffer(Generic[T]):
     def end(self, error: BaseException | None = None) -> None:
         with self._changed:
             self._ended = True
-            self._error = error
+            self._error = None if self._abandoned else error
             self._changed.notify_all()
 
     def abandon(self) -> None:
         with self._changed:
             self._abandoned = True
             self._items.clear()
+            self._error = None
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
@@ -133,18 +155,24 @@ class _Buffer(Generic[T]):
                 if self._abandoned:
                     raise _Abandoned
                 if not self._items:
-                    if self._error is not None:
-                        raise self._error
-                    return
+                    break
                 item = self._items.popleft()
                 self._changed.notify_all()
             yield item
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # it would keep this frame alive, and with it all stages that it passed
 
 
 class _Worker(threading.Thread, Generic[T]):
     def __init__(self, upstream: Iterable[T], name: str, buffer: _Buffer[T]) -> None:
         super().__init__(name=f"streammatte-{name}", daemon=True)
         self.buffer = buffer
+        self.failure: BaseException | None = None
+        """What went wrong after the consumer had gone."""
         self._stage = name
         self._upstream = upstream
 
@@ -161,5 +189,4 @@ class _Worker(threading.Thread, Generic[T]):
         else:
             self.buffer.end()
         finally:
-            if isinstance(self._upstream, Generator):
-                self._upstream.close()
+            self.failure = _close(self._upstream)

@@ -4,49 +4,77 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import streammatte
-from streammatte.cli import doctor, models, render
-from streammatte.errors import Interrupted, StreamMatteError
+from streammatte.cli import console, doctor, models, render
+from streammatte.cli.signals import interruptible
+from streammatte.errors import (
+    DependencyError,
+    Interrupted,
+    OutputError,
+    RuntimeFailure,
+    StreamMatteError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_EPILOG = "exit codes: 0 done, 2 usage, 3 input, 4 device or package, 5 model, 6 runtime, 7 output, 130 interrupted"  # noqa: E501
+_EPILOG = """\
+examples:
+  streammatte render talk.mp4 --bg beach.jpg
+  streammatte doctor
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line instead of repeating all options."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+exit codes:
+  0 done, 2 usage, 3 input, 4 device or package, 5 model, 6 runtime, 7 output, 130 interrupted
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    """Run a command and return its exit code.
+
+    Args:
+        argv: The words after the program's name; ``None`` for those of this process, which is
+            then taken to end with the command.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    console.repair()
     try:
-        with _signals():
-            code: int = arguments.run(arguments)
-            return code
-    except KeyboardInterrupt:
-        return _failed(Interrupted("interrupted; nothing was written"), arguments)
-    except StreamMatteError as error:
-        return _failed(error, arguments)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except Exception as error:  # a bug of ours: no traceback unless asked for
-        if arguments.debug:
-            raise
-        name = type(error).__name__
-        sys.stderr.write(
-            f"streammatte: internal error: {name}: {error}; run again with --debug and report it\n"
-        )
-        return 1
+        with interruptible(restore=argv is not None) as received:
+            try:
+                return _run(words)
+            except BrokenPipeError:  # as in "streammatte doctor | head -1"
+                return OutputError.exit_code
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  none may pass
+                return _failed(_ours(error, received.name), words)
+    except KeyboardInterrupt:  # while another error was being told
+        return Interrupted.exit_code
+
+
+def _run(words: list[str]) -> int:
+    parser = _parser()
+    if not words:
+        console.say(parser.format_help())
+        return UsageError.exit_code
+    try:
+        arguments = parser.parse_args(words)
+    except SystemExit as end:  # after --help and --version
+        console.out("")
+        return int(end.code or 0)
+    code: int = arguments.run(arguments)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what is wrong instead of repeating all options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="streammatte",
         description="Cut the subject out of moving pictures and put a new background behind it.",
         epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=streammatte.__version__)
@@ -61,7 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (render, doctor, models):
         sub = commands.add_parser(
-            command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False
+            command.NAME,
+            usage=command.USAGE,
+            help=command.HELP,
+            description=command.HELP[0].upper() + command.HELP[1:] + ".",
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         sub.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
@@ -71,26 +106,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Let SIGTERM end the work as cleanly as Ctrl-C does."""
+def _ours(error: BaseException, signal: str) -> StreamMatteError:
+    """Return the error of our tree that says the same.
 
-    def interrupt(number: int, _frame: Any) -> NoReturn:
-        raise Interrupted(f"ended by {signal.Signals(number).name}; nothing was written")
+    Args:
+        error: What came up.
+        signal: The one that was received before, which libraries may have turned into anything.
+    """
+    if signal or isinstance(error, KeyboardInterrupt):
+        by = f" by {signal}" if signal not in ("", "SIGINT") else ""
+        return Interrupted(f"interrupted{by}; nothing unfinished was left behind")
+    if isinstance(error, StreamMatteError):
+        ours = error
+    elif isinstance(error, ImportError):
+        ours = DependencyError(f"a package does not load: {error}; reinstall streammatte")
+    elif isinstance(error, MemoryError):
+        ours = RuntimeFailure("not enough memory for pictures of this size; make them smaller")
+    else:
+        ours = StreamMatteError(
+            f"internal error: {type(error).__name__}: {error}; "
+            "run again with --debug and report what it shows"
+        )
+    return ours
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
-
-def _failed(error: StreamMatteError, arguments: argparse.Namespace) -> int:
-    if arguments.debug:
-        raise error
-    message = " ".join(str(error).split())
-    if getattr(arguments, "json", False):
+def _failed(error: StreamMatteError, words: list[str]) -> int:
+    """Say what went wrong, in one line, and as an event where events are wanted."""
+    if "--debug" in words:
+        console.say(traceback.format_exc())
+    message = console.one_line(str(error))
+    if isinstance(error, UsageError):
+        message += _dash_hint(words)
+    if render.NAME in words[:2] and "--json" in words:
         event = {"event": "error", "exit_code": error.exit_code, "message": message}
-        sys.stdout.write(json.dumps(event) + "\n")
-    sys.stderr.write(f"streammatte: {message}\n")
+        with suppress(BrokenPipeError, OutputError):
+            console.out(json.dumps(event) + "\n")
+    console.say(f"streammatte: {message}\n")
     return error.exit_code
+
+
+def _dash_hint(words: list[str]) -> str:
+    """Explain why a file whose name looks like an option was not found."""
+    for word in words:
+        if word.startswith("-") and len(word) > 1 and Path(word).is_file():
+            return f"; for the file of that name write .{'/'}{word}"
+    return ""

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import streammatte
+from streammatte.cli import console
+from streammatte.cli.console import one_line
 from streammatte.errors import DependencyError, StreamMatteError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NAME = "doctor"
+USAGE = "streammatte doctor [--json]"
 HELP = "say what works on this machine, and why the rest does not"
+EPILOG = "exit code: 0 if render works here, 4 if it does not\n"
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,27 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="as JSON: an array of objects")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print all findings; exit code 4 if one of them keeps ``render`` from working."""
     findings = [finding for check in CHECKS for finding in _guarded(check)]
     if arguments.json:
-        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+        console.out(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
     else:
-        marks = {"ok": "ok    ", "absent": "absent", "broken": "BROKEN"}
-        for finding in findings:
-            sys.stdout.write(f"{marks[finding.state]}  {finding.what}: {finding.detail}\n")
-    broken = any(finding.state == "broken" for finding in findings)
-    return DependencyError.exit_code if broken else 0
+        console.out("\n".join(_table(findings)) + "\n")
+    for finding in findings:
+        if finding.state == "broken":
+            raise DependencyError(f"render does not work here: {finding.what}: {finding.detail}")
+    return 0
+
+
+def _table(findings: list[Finding]) -> Iterator[str]:
+    marks = {"ok": "ok", "absent": "absent", "broken": "BROKEN"}
+    longest = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        yield f"{marks[finding.state]:<6}  {finding.what:<{longest}}  {finding.detail}"
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -57,10 +67,13 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     name = check.__name__.strip("_").replace("_", " ")
     try:
         yield from check()
-    except ImportError as error:
-        yield Finding(name, "broken", f"{error}; reinstall streammatte")
     except StreamMatteError as error:
-        yield Finding(name, "broken", str(error))
+        yield Finding(name, "broken", one_line(str(error)))
+    except ImportError as error:
+        yield Finding(name, "broken", f"{one_line(str(error))}; reinstall streammatte")
+    except Exception as error:  # noqa: BLE001  half-installed packages fail in any way
+        reason = one_line(f"{type(error).__name__}: {error}")
+        yield Finding(name, "broken", f"{reason}; reinstall streammatte")
 
 
 def _machine() -> Iterator[Finding]:
@@ -82,7 +95,7 @@ def _media() -> Iterator[Finding]:
     yield Finding("media", "ok", f"PyAV {av.__version__}, libavcodec {version}")
     for name in CODECS:
         codec = CODECS.load(name)
-        for encoder in filter(None, (codec.encoder, codec.alpha_encoder)):
+        for encoder in filter(None, (codec.encoder, codec.careful_encoder)):
             try:
                 av.Codec(encoder, "w")
             except av.error.FFmpegError:
@@ -112,29 +125,27 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _onnx_runtime() -> Iterator[Finding]:
+    from streammatte.runtimes import RUNTIMES
+
+    RUNTIMES.load("onnxruntime")  # first: it sets what the library reads when it is loaded
     import onnxruntime
 
-    installed = [
-        name
-        for name in (
-            "onnxruntime",
-            "onnxruntime-gpu",
-            "onnxruntime-directml",
-            "onnxruntime-openvino",
-        )
-        if _version(name)
-    ]
     providers = ", ".join(
         name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
     )
     yield Finding("ONNX Runtime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+
+
+def _onnx_runtime_packages() -> Iterator[Finding]:
+    """Find packages that install the same files; works even when those are broken."""
+    names = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+    installed = [name for name in names if _version(name)]
     if len(installed) > 1:
-        names = " and ".join(installed)
         yield Finding(
             "ONNX Runtime packages",
             "absent",
-            f"{names} overwrite each other's files: pip uninstall -y {' '.join(installed)}, "
-            "then install one of them",
+            f"{' and '.join(installed)} overwrite each other's files: "
+            f"pip uninstall -y {' '.join(installed)}, then install one of them",
         )
 
 
@@ -180,4 +191,4 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-CHECKS = (_machine, _media, _kernels, _onnx_runtime, _network, _gpu)
+CHECKS = (_machine, _media, _kernels, _onnx_runtime, _onnx_runtime_packages, _network, _gpu)

@@ -1,17 +1,43 @@
-"""How the work is going: a line for people, NDJSON for programs, nothing for a quiet pipe."""
+"""How the work is going: a line for people, NDJSON for programs, nothing for a quiet pipe.
+
+With ``--json``, standard output gets one JSON object a line; ``event`` says which:
+
+========== =========================================================================
+start      once, when all is open: the fields of ``pipeline.Start``
+progress   about ten times a second: the fields of ``pipeline.Progress``
+done       at the end of a run that worked: the fields of ``pipeline.Report``
+error      at the end of one that did not: ``exit_code`` and ``message``
+========== =========================================================================
+
+Sizes are ``[width, height]``. Fields may be added; none changes its meaning.
+"""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
-from contextlib import contextmanager
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from streammatte.cli import console
+from streammatte.cli.report import closing_report
+from streammatte.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from streammatte.pipeline import Progress, Report, Start
+
+
+SHORT_MEMORY = 50
+"""How many tellings the time left is judged by: 5 s of them."""
+SHORT_ENGINE = 20
+"""Characters that are enough to know network and runtime by."""
 
 
 class Listener(Protocol):
@@ -32,7 +58,7 @@ def listener(*, json: bool, quiet: bool) -> Iterator[Listener]:
     elif quiet:
         yield _Silent()
     elif sys.stderr.isatty():
-        with _Line() as line:
+        with _Moving() as line:
             yield line
     else:
         yield _Plain()
@@ -55,80 +81,131 @@ class _Json:
 
     @staticmethod
     def _write(name: str, values: dict[str, Any]) -> None:
-        sys.stdout.write(jsonlib.dumps({"event": name, **values}) + "\n")
-        sys.stdout.flush()
+        try:
+            console.out(jsonlib.dumps({"event": name, **values}) + "\n")
+        except BrokenPipeError as error:
+            raise OutputError("whoever read the events of --json is gone; stopped") from error
 
 
 class _Plain(_Silent):
     def done(self, report: Report) -> None:
-        sys.stderr.write("\n".join(summary(report)) + "\n")
+        self._say(closing_report(report))
+
+    @staticmethod
+    def _say(lines: list[str]) -> None:
+        console.say("\n".join(lines) + "\n")
 
 
-class _Line(_Plain):
-    """A line that moves: bar, frames, frames a second, time left, stage, network and runtime."""
+class _Moving(_Plain):
+    """A line that moves, redrawn by rich several times a second."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+        from rich.live import Live
 
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[fps]:.1f} fps"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[engine]}"),
-            console=Console(stderr=True),
+        self._line = Line()
+        self._live = Live(
+            self._line,
+            console=Console(stderr=True, highlight=False),
+            refresh_per_second=8,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._task = self._bar.add_task("opening", total=None, fps=0.0, engine="")
 
     def tell(self, event: Start | Progress) -> None:
-        from streammatte.pipeline import Start
+        self._line.hear(event)
 
-        if isinstance(event, Start):
-            engine = f"{event.model}, {event.runtime}"
-            self._bar.update(
-                self._task, description="rendering", total=event.frames_expected, engine=engine
-            )
-        else:
-            self._bar.update(
-                self._task,
-                description=event.stage,
-                completed=event.frames,
-                total=event.frames_expected,
-                fps=event.fps,
-            )
+    def done(self, report: Report) -> None:
+        self._say(closing_report(report, self._live.console.width))
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        with suppress(OSError):  # the terminal may have been closed
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        with suppress(OSError):
+            self._live.stop()
 
 
-def summary(report: Report) -> list[str]:
-    """Return the closing report, a line an item."""
-    assumed = f" (not tagged, assumed: {report.assumed})" if report.assumed else ""
-    times = ", ".join(f"{name} {each['cpu']:.1f}" for name, each in report.milliseconds.items())
-    lines = [
-        f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({report.fps:.1f} fps)",
-        f"  network  {report.model}, {report.runtime}",
-        f"  written  {report.codec}",
-        f"  colour   {report.colour}{assumed}",
-        f"  CPU ms   {times}",
-    ]
-    damage = [
-        f"{count} {what}"
-        for count, what in (
-            (report.corrupt_frames, "damaged frames kept"),
-            (report.lost_packets, "packets lost"),
-            (report.dropped_frames, "frames with backward time stamps dropped"),
-        )
-        if count
-    ]
-    if damage:
-        lines.append(f"  damage   {', '.join(damage)}")
-    return lines + [f"  note     {note}" for note in report.notes]
+class Line:
+    """One line, never more: stage, bar, share, frames, speed, time left, network and runtime."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._start: Start | None = None
+        self._now: Progress | None = None
+        self._lately: deque[tuple[float, int]] = deque(maxlen=SHORT_MEMORY)
+
+    def hear(self, event: Start | Progress) -> None:
+        """Remember the latest news."""
+        from streammatte.pipeline import Start
+
+        if isinstance(event, Start):
+            self._start = event
+        else:
+            self._lately.append((time.monotonic(), event.frames))
+            self._now = event  # last: the thread that draws must find all that belongs to it
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, 0..1; ``None`` if nobody knows how much there is."""
+        if self._now is None or not self._now.frames_expected or self._now.stage != "rendering":
+            return None
+        return min(self._now.frames / self._now.frames_expected, 1.0)
+
+    def parts(self) -> list[str]:
+        """Return what there is to say: the stage first, network and runtime last."""
+        elapsed = clock(time.monotonic() - self._begun)
+        if self._start is None:
+            return ["opening", elapsed]
+        engine = f"{self._start.model}, {self._start.runtime}"
+        now, share = self._now, self.share
+        if now is None:
+            return ["starting", elapsed, engine]
+        if now.stage != "rendering":
+            return [now.stage, f"{now.frames} frames", elapsed, engine]
+        if share is None:
+            return ["rendering", f"{now.frames} frames", f"{now.fps:.1f} fps", elapsed, engine]
+        counts = [f"{share:3.0%}", f"{now.frames}/{now.frames_expected}", f"{now.fps:.1f} fps"]
+        return ["rendering", *counts, f"{clock(self._seconds_left())} left", engine]
+
+    def _seconds_left(self) -> float:
+        """Judge by the last seconds: the first frames of a run are slow."""
+        assert self._now is not None
+        (then, few), (now, many) = self._lately[0], self._lately[-1]
+        speed = (many - few) / (now - then) if many > few else self._now.fps
+        return max((self._now.frames_expected or 0) - many, 0) / max(speed, 1e-3)
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        first, *others = self.parts()
+        share = self.share
+        line = Text(first, "bold", no_wrap=True, overflow="ellipsis", end="")
+        bar = bar_width(options.max_width, [first, *others]) if share is not None else 0
+        if bar:
+            full = round(bar * (share or 0.0))
+            done, rest = ("#", "-") if options.ascii_only else ("━", "━")
+            line.append("  ").append(done * full, "green").append(rest * (bar - full), "dim")
+        for part in others:
+            line.append("  ").append(part, "dim" if part is others[-1] else "not bold")
+        yield line
+
+
+def bar_width(width: int, parts: list[str]) -> int:
+    """Return how long a bar fits; 0 if it would be too short to read or crowd out the rest.
+
+    The last part may be cut to ``SHORT_ENGINE`` characters for it.
+    """
+    *needed, last = parts
+    room = width - len("  ".join([*needed, last[:SHORT_ENGINE]])) - len("  ")
+    return min(room, 24) if room >= 8 else 0  # noqa: PLR2004
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, seconds = divmod(round(min(seconds, 3600 * 1000)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

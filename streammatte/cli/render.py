@@ -17,13 +17,31 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "render"
+USAGE = "streammatte render IN --bg BACKGROUND [-o OUT] [options]"
 HELP = "put a new background behind the subject of a video or a photograph"
+EPILOG = """\
+examples:
+  streammatte render talk.mp4 --bg beach.jpg                    writes talk_beach.mp4
+  streammatte render talk.mp4 --bg blur:30 -o private.mp4
+  streammatte render talk.mp4 --bg '#00b140' --codec hevc --crf 22
+  streammatte render talk.mp4 --bg transparent -o talk.mov      ProRes 4444 with alpha
+  streammatte render talk.mp4 --bg loop.mp4 -ss 1:30 -t 20      20 s from 1:30 on
+  streammatte render portrait.jpg --bg beach.jpg -o card.png
+
+OUT is refused if it exists (-y replaces it), and appears only when it is whole.
+--json writes one object a line: {"event": "start"}, "progress", then "done" or "error".
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("input", metavar="IN", help="a video, or a photograph")
-    parser.add_argument("-o", "--output", metavar="OUT", help="default: IN_BACKGROUND beside IN")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help=".mp4, .mov, .mkv or .webm; of a photograph .png, .jpg, ... (IN_BACKGROUND beside IN)",
+    )
     parser.add_argument(
         "--bg",
         required=True,
@@ -44,10 +62,14 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         default="cover",
         help="how a background file fills the frame (cover)",
     )
-    group.add_argument("--model", default="selfie", help="see 'streammatte models list' (selfie)")
-    group.add_argument("--runtime", default="auto", help="what runs the network (auto)")
     group.add_argument(
-        "--size", type=int, metavar="N", help="shorter side of the network's input (256)"
+        "--model", default="selfie", metavar="NAME", help="see 'streammatte models list' (selfie)"
+    )
+    group.add_argument(
+        "--runtime", default="auto", metavar="NAME", help="what runs the network (auto)"
+    )
+    group.add_argument(
+        "--size", type=int, metavar="N", help="shorter side of the network's input in pixels (256)"
     )
     group.add_argument(
         "--temporal",
@@ -73,10 +95,13 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("encoding")
     group.add_argument(
         "--codec",
+        metavar="NAME",
         help="h264, hevc, av1, prores, vp9, ffv1, qtrle or png (from OUT's extension)",
     )
-    group.add_argument("--crf", type=float, metavar="N", help="quality; lower is better")
-    group.add_argument("--preset", help="speed against size, in the encoder's own words")
+    group.add_argument("--crf", type=float, metavar="N", help="quality; lower is better (h264: 18)")
+    group.add_argument(
+        "--preset", metavar="NAME", help="speed against size, in the encoder's own words"
+    )
     group.add_argument("--bitrate", metavar="RATE", help="such as 8M, instead of --crf")
     group.add_argument("--pix-fmt", metavar="FORMAT", help="such as yuv420p (as the source)")
 
@@ -89,7 +114,7 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
         "-n", dest="overwrite", action="store_false", help="never overwrite OUT (the default)"
     )
     group.add_argument("--serial", action="store_true", help="one thread; same result")
-    group.add_argument("--json", action="store_true", help="events as NDJSON on standard output")
+    group.add_argument("--json", action="store_true", help="events on standard output, see below")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
 
 

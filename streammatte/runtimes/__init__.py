@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from streammatte.registry import Entry, Registry
 from streammatte.runtimes.base import Runtime
 
 __all__ = ["RUNTIMES", "Runtime"]
+
+# ONNX Runtime reports to its maker from 1.29 on, and asks this when it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 RUNTIMES = Registry(
     "runtime",

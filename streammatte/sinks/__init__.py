@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streammatte.errors import UsageError
@@ -9,8 +10,6 @@ from streammatte.sinks.base import Sink, check_target
 from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from streammatte.options import RenderOptions
     from streammatte.sources import Source
 
@@ -29,7 +28,8 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
     from streammatte.sources.video_file import VideoFile
 
     info = source.info
-    check_target(path, info.path, overwrite=options.overwrite)
+    behind = Path(options.background.path) if options.background.kind == "file" else None
+    check_target(path, info.path, behind, overwrite=options.overwrite)
     alpha = options.background.kind == "transparent"
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         if not info.still:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import av
 
-from streammatte.colour import SRGB, Colour, Matrix
+from streammatte.colour import (
+    SRGB,
+    TRANSFER_BT709,
+    TRANSFER_HLG,
+    TRANSFER_PQ,
+    UNSPECIFIED,
+    Colour,
+    Matrix,
+)
 from streammatte.errors import DependencyError, UsageError
 from streammatte.frames import Layout
 from streammatte.registry import Entry, Registry
@@ -27,6 +35,8 @@ EXTENSIONS = {
 """File name extension -> FFmpeg muxer."""
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
+_LIKE_BT709 = (6, 14, 15)
+"""Transfer functions that H.273 calls the same as BT.709's: of BT.601 and of BT.2020."""
 _DEFAULT_CODEC = {"mp4": "h264", "mov": "h264", "matroska": "h264", "webm": "vp9"}
 _ALPHA_CODEC = {"mov": "prores", "webm": "vp9", "matroska": "ffv1"}
 
@@ -50,8 +60,14 @@ class Codec:
     """Refuses sizes that leave half a chroma sample."""
     limited_only: bool = False
     """Players take its samples for limited range whatever the tags say."""
-    alpha_encoder: str = ""
-    """Another encoder that is better where there is alpha."""
+    careful_encoder: str = ""
+    """Another encoder that is better where there is alpha, and takes odd widths."""
+    alpha_formats: tuple[str, ...] = ()
+    """The only formats in which alpha works, whatever the encoder claims; empty for all."""
+    smallest: int = 1
+    """Rows and columns that the encoder needs at least."""
+    tells_aspect: bool = False
+    """Whether its own bits say how wide a pixel is."""
     tag: str = ""
     """The FourCC that players want in mp4 and mov."""
 
@@ -63,6 +79,7 @@ H264 = Codec(
     preset=("preset", "veryfast"),
     delivery=True,
     whole_chroma=True,
+    tells_aspect=True,
 )
 HEVC = Codec(
     "libx265",
@@ -72,6 +89,8 @@ HEVC = Codec(
     options={"x265-params": "log-level=error"},
     delivery=True,
     whole_chroma=True,
+    smallest=64,  # x265 corrupts the heap below the size of its coding tree units
+    tells_aspect=True,
     tag="hvc1",
 )
 AV1 = Codec(
@@ -90,18 +109,20 @@ VP9 = Codec(
     preset=("cpu-used", "5"),
     options={"deadline": "good", "row-mt": "1", "b": "0"},
     delivery=True,
+    alpha_formats=("yuva420p",),
 )
 PRORES = Codec(
     "prores_aw",
     ("mov",),
     alpha=True,
     options={"vendor": "apl0"},
+    whole_chroma=True,
     limited_only=True,
-    alpha_encoder="prores_ks",
+    careful_encoder="prores_ks",
 )
 FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
 QTRLE = Codec("qtrle", ("mov",), alpha=True)
-PNG = Codec("png", ("mov", "matroska"), alpha=True, options={"compression_level": "3"})
+PNG = Codec("png", ("mov",), alpha=True, options={"compression_level": "3"})
 
 CODECS = Registry(
     "codec",
@@ -135,9 +156,9 @@ class Plan:
     colour: Colour
 
     @property
-    def exact(self) -> bool:
-        """Whether the encoder is given exactly the samples that were composited."""
-        return self.pixel_format == self.layout.name
+    def tells_aspect(self) -> bool:
+        """Whether the file will say how wide a pixel is; PyAV does not let Matroska say it."""
+        return self.codec.tells_aspect or self.muxer in ("mp4", "mov")
 
 
 def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) -> Plan:
@@ -166,7 +187,8 @@ def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) ->
         fitting = [ext for ext, held in EXTENSIONS.items() if held in codec.containers]
         raise UsageError(f"{path.suffix} does not hold {name}; use {' or '.join(fitting)}")
     _check_quality(name, codec, options)
-    encoder = codec.alpha_encoder if alpha and codec.alpha_encoder else codec.encoder
+    careful = codec.careful_encoder if alpha or info.width % 2 else ""
+    encoder = careful or codec.encoder
     pixel_format, layout = _pixel_format(name, codec, encoder, info, options, alpha=alpha)
     colour = _target_colour(info, layout, codec)
     return Plan(path, name, codec, muxer, encoder, pixel_format, layout, colour)
@@ -188,10 +210,10 @@ def encoder_options(codec: Codec, options: EncodeOptions) -> dict[str, str]:
         told[codec.preset[0]] = options.preset or codec.preset[1]
     if options.bitrate is not None:
         told.pop("b", None)
+    elif codec.encoder == "libx264" and options.crf == 0:
+        told["qp"] = "0"  # in 10 bit, crf 0 is not lossless, and goes before qp
     elif codec.crf is not None:
         told["crf"] = f"{codec.crf if options.crf is None else options.crf:g}"
-    if codec.encoder == "libx264" and options.crf == 0:
-        told["qp"] = "0"  # in 10 bit, crf 0 alone is not lossless
     return told
 
 
@@ -219,7 +241,10 @@ def _pixel_format(
     fitting = {
         fmt: layout
         for fmt, layout in held.items()
-        if layout.alpha == alpha and not (codec.whole_chroma and _leaves_half(layout, info))
+        if layout.alpha == alpha
+        and not (codec.whole_chroma and _leaves_half(layout, info))
+        and not (alpha and codec.alpha_formats and fmt not in codec.alpha_formats)
+        and min(info.width, info.height) >= codec.smallest
     }
     if not fitting:
         raise UsageError(
@@ -264,8 +289,19 @@ def _target_colour(info: VideoInfo, layout: Layout, codec: Codec) -> Colour:
         matrix = Matrix.BT709 if info.height >= 720 else Matrix.SMPTE170M  # noqa: PLR2004
         return Colour(matrix, full_range=False)
     if codec.limited_only and layout.family == "yuv":
-        return replace(colour, full_range=False)
+        return _prores_colour(colour)
     return colour
+
+
+def _prores_colour(colour: Colour) -> Colour:
+    """Return the nearest colour that a ProRes frame header can tell (SMPTE RDD 36)."""
+    matrix = Matrix.SMPTE170M if colour.matrix is Matrix.BT470BG else colour.matrix
+    if matrix not in (Matrix.BT709, Matrix.SMPTE170M, Matrix.BT2020):
+        matrix = Matrix.BT709
+    transfer = TRANSFER_BT709 if colour.transfer in _LIKE_BT709 else colour.transfer
+    if transfer not in (TRANSFER_BT709, TRANSFER_PQ, TRANSFER_HLG):
+        transfer = UNSPECIFIED
+    return replace(colour, matrix=matrix, transfer=transfer, full_range=False)
 
 
 def default_output(source: Path | None, label: str, info: VideoInfo, *, alpha: bool) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from streammatte.colour import SRGB, needs_light, through_light
 from streammatte.convert import to_rgb
 from streammatte.errors import OutputError, UsageError
-from streammatte.sinks.base import PartFile
+from streammatte.sinks.base import PartFile, writable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,13 +51,15 @@ class ImageFile:
     def write(self, frame: Frame) -> None:
         """Encode the picture and write it beside its final name."""
         pixels = _pixels(frame.picture, deep=self._suffix in _DEEP)
-        done, content = cv2.imencode(self._suffix, pixels, _PARAMETERS.get(self._suffix, []))
-        if not done:
-            raise OutputError(f"OpenCV cannot write {self._file.path.name}; use .png")
         try:
+            done, content = cv2.imencode(self._suffix, pixels, _PARAMETERS.get(self._suffix, []))
+        except cv2.error:
+            done = False
+        if not done:
+            width, height = frame.picture.width, frame.picture.height
+            raise OutputError(f"{self._suffix} cannot hold {width}x{height} pixels; use .png")
+        with writable(self._file.path):
             self._file.part.write_bytes(content.tobytes())
-        except OSError as error:
-            raise OutputError(f"{self._file.path} cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -85,4 +87,4 @@ def _pixels(picture: Picture, *, deep: bool) -> NDArray[np.uint8 | np.uint16]:
     if picture.alpha is not None:
         channels.append(picture.alpha / np.float32(picture.layout.peak))
     pixels = np.stack(channels, axis=-1)
-    return np.clip(np.rint(pixels * peak), 0, peak).astype(kind)
+    return np.asarray(np.clip(np.rint(pixels * peak), 0, peak), kind)

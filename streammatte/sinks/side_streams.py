@@ -6,80 +6,121 @@ re-encoded (sound) or left out, and both are said.
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 from av.audio.resampler import AudioResampler
-from av.error import FFmpegError, InvalidDataError
+from av.error import FFmpegError
 
-from streammatte.sources.video_file import SECOND, open_input, reading
+from streammatte.sources.clock import Clock
+from streammatte.sources.video_file import SECOND, open_input, reading, seek, timed_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from av.container import OutputContainer
+    from av.container import InputContainer, OutputContainer
 
     from streammatte.sources.video_file import VideoFile
 
+CONTAINER_OPTIONS = {"strict": "experimental"}
+"""For muxers: FFmpeg still calls PCM in mp4 an experiment, though ISO 23003-5 has it."""
+
 _REPLACEMENT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "matroska": "libopus"}
-_OPUS_RATE = 48000
+_BITS_A_CHANNEL = 96_000
 _LANGUAGE_AND_TITLE = ("language", "title", "handler_name")
+_STRUCTURAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+_PRIMING = {
+    "aac": ("aac", 1024),
+    "mp3float": ("libmp3lame", 1105),
+    "mp2": ("mp2", 481),
+    "ac3": ("ac3", 256),
+}
+"""Decoder -> the encoder that makes so many samples before the first that should be heard."""
+_EARLY = 2
+"""Seconds before a window from where packets are looked at: streams lie side by side, not even."""
+_LATE = 10
+"""Seconds after a window up to where packets are looked at."""
 
 
 class _Track(Protocol):
+    stream: Any
+
     def take(self, packet: Any) -> Iterator[Any]:
         """Turn a packet of the source into packets of the result."""
+
+    def finish(self) -> Iterator[Any]:
+        """Yield what is left."""
 
 
 class _Copied:
     def __init__(self, stream: Any, shift: Fraction) -> None:
         self.stream = stream
         self._shift = shift
+        self._last: int | None = None
+        self._step = 0
 
     def take(self, packet: Any) -> Iterator[Any]:
-        if packet.size == 0:
-            return
         ticks = round(self._shift / packet.time_base)
         if packet.pts is not None:
             packet.pts += ticks
         if packet.dts is not None:
             packet.dts += ticks
+        self._set_duration(packet)
         packet.stream = self.stream
         yield packet
+
+    def _set_duration(self, packet: Any) -> None:
+        """Give a sound packet whose length nobody knows that of the one before.
+
+        Matroska often does not tell, and mp4 would end the track where the last packet begins.
+        """
+        if self.stream.type == "audio" and packet.dts is not None:
+            if self._last is not None:
+                self._step = packet.dts - self._last
+            self._last = packet.dts
+            packet.duration = packet.duration or max(self._step, 0)
+
+    def finish(self) -> Iterator[Any]:
+        yield from ()
 
 
 class _Reencoded:
     def __init__(self, source: Any, output: OutputContainer, encoder: str, shift: Fraction) -> None:
-        context = source.codec_context
-        rate = _OPUS_RATE if encoder == "libopus" else context.sample_rate
-        self.stream: Any = output.add_stream(encoder, rate=rate, layout=context.layout.name)
+        rate, layout = _accepted(encoder, source.codec_context)
+        self.stream: Any = output.add_stream(encoder, rate=rate, layout=layout)
+        context: Any = self.stream.codec_context
+        context.bit_rate = _BITS_A_CHANNEL * context.layout.nb_channels
         self._shift = shift
         self._resampler: AudioResampler | None = None
 
     def take(self, packet: Any) -> Iterator[Any]:
         try:
             frames = packet.decode()
-        except InvalidDataError:
-            return
-        for frame in frames:
-            ticks = round(self._shift / frame.time_base)
-            frame.pts = None if frame.pts is None else frame.pts + ticks
-            yield from self._encode(frame)
-        if packet.size == 0:
-            yield from self._encode(None)
+        except FFmpegError:
+            return  # a damaged packet is a moment of silence
+        yield from self._encode(frames)
+
+    def finish(self) -> Iterator[Any]:
+        if self._resampler is not None:
+            yield from self._encode([None])
             yield from self.stream.encode(None)
 
-    def _encode(self, frame: Any) -> Iterator[Any]:
+    def _encode(self, frames: list[Any]) -> Iterator[Any]:
         context = self.stream.codec_context
         if self._resampler is None:
             context.open(strict=False)
             self._resampler = AudioResampler(
                 context.format, context.layout, context.rate, context.frame_size or None
             )
-        for ready in self._resampler.resample(frame):
-            yield from self.stream.encode(ready)
+        for frame in frames:
+            if frame is not None and frame.pts is not None:
+                frame.pts += round(self._shift / frame.time_base)
+            for ready in self._resampler.resample(frame):
+                yield from self.stream.encode(ready)
 
 
 class SideStreams:
@@ -94,77 +135,113 @@ class SideStreams:
         self.notes: list[str] = []
         self._path: Path = source.path
         self._output = output
+        self._muxer = output.format.name.split(",")[0]
         self._window = source.window
         self._shift = source.shift
         self._input = open_input(source.path)
         self._origin = Fraction(self._input.start_time or 0, SECOND)
         self._tracks: dict[int, _Track] = {}
+        self._packets: Iterator[Any] = self._wanted()
         for stream in self._input.streams:
-            self._announce(stream)
+            self._announce(stream, source)
         self._copy_metadata()
-        self._packets = self._demuxed()
         self._next = next(self._packets, None)
 
-    def _announce(self, stream: Any) -> None:
+    def _announce(self, stream: Any, source: VideoFile) -> None:
         if stream.type == "attachment":
             self._attach(stream)
-        if stream.type == "video" and stream.disposition & av.stream.Disposition.attached_pic:
-            self.notes.append("the cover picture was left out")
-        if stream.type not in ("audio", "subtitle"):
+        elif stream.type == "video" and stream.index != source.stream_index:
+            cover = stream.disposition & av.stream.Disposition.attached_pic
+            self.notes.append(f"the {'cover' if cover else 'second'} picture was left out")
+        elif stream.type in ("audio", "subtitle"):
+            self._carry(stream)
+
+    def _carry(self, stream: Any) -> None:
+        """Announce a track of sound or subtitles: copied if the container holds it."""
+        name = stream.codec_context.name if stream.codec_context else "unknown"
+        if _holds(self._muxer, stream, self._path):
+            track: _Track = _Copied(self._template(stream), self._shift)
+        elif stream.type == "subtitle" or not stream.codec_context:
+            kind = "subtitles" if stream.type == "subtitle" else "sound"
+            self.notes.append(f"{self._muxer} cannot hold {name} {kind}: left out")
             return
-        name = stream.codec_context.name
-        try:
-            copy = self._output.add_stream_from_template(stream)
-            self._tracks[stream.index] = _Copied(copy, self._shift)
-        except (ValueError, FFmpegError):
-            container = self._output.format.name.split(",")[0]
-            if stream.type == "subtitle":
-                self.notes.append(f"{container} cannot hold {name} subtitles: left out")
-                return
-            encoder = _REPLACEMENT[container]
+        else:
+            encoder = _REPLACEMENT[self._muxer]
             track = _Reencoded(stream, self._output, encoder, self._shift)
-            self._tracks[stream.index] = track
-            copy = track.stream
-            self.notes.append(f"{container} cannot hold {name} sound: re-encoded as {encoder}")
-        copy.metadata.update(
-            {key: stream.metadata[key] for key in _LANGUAGE_AND_TITLE if key in stream.metadata}
-        )
-        copy.disposition = stream.disposition
+            self.notes.append(f"{self._muxer} cannot hold {name} sound: re-encoded as {encoder}")
+        self._tracks[stream.index] = track
+        track.stream.metadata.update(described(stream.metadata))
+        track.stream.disposition = stream.disposition
+
+    def _template(self, stream: Any) -> Any:
+        """Add a stream that takes the packets of ``stream``."""
+        if stream.type == "audio" and self._muxer in ("matroska", "webm"):
+            begin = _first_stamp(self._path, stream)
+            told = "matroska" in self._input.format.name or stream.codec_context.name == "opus"
+            if begin < 0 and not told and not self._window.start:
+                primed = _primed(stream.codec_context, -begin, self._output)
+                if primed is not None:
+                    return primed
+                self.notes.append(
+                    f"{self._muxer} cannot begin before 0 s: all streams were moved by "
+                    f"{float(-begin) * 1000:.0f} ms"
+                )
+        return _alike(self._output, stream)
 
     def _attach(self, stream: Any) -> None:
-        if self._output.format.name != "matroska":
+        if self._muxer != "matroska":
             self.notes.append(f"the attachment {stream.name} was left out")
             return
         self._output.add_attachment(stream.name or "file", stream.mimetype or "", stream.data)
 
     def _copy_metadata(self) -> None:
-        structural = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
         self._output.metadata.update(
-            {k: v for k, v in self._input.metadata.items() if k.lower() not in structural}
+            {k: v for k, v in self._input.metadata.items() if k.lower() not in _STRUCTURAL}
         )
-        chapters = self._input.chapters()
-        if chapters and not self._window:
-            self._output.set_chapters(chapters)
+        chapters = [self._moved(chapter) for chapter in self._input.chapters()]
+        self._output.set_chapters([chapter for chapter in chapters if chapter is not None])
+
+    def _moved(self, chapter: Any) -> Any:
+        """Return a chapter cut to the window and at its time in the result, ``None`` if outside."""
+        base = Fraction(chapter["time_base"])
+        begin, end = chapter["start"] * base, chapter["end"] * base
+        if self._window.start is not None:
+            begin = max(begin, self._origin + self._window.start)
+        if self._window.end is not None:
+            end = min(end, self._origin + self._window.end)
+        if end <= begin:
+            return None
+        ticks = [round((time + self._shift) / base) for time in (begin, end)]
+        return {**chapter, "start": max(ticks[0], 0), "end": ticks[1]}
+
+    def _wanted(self) -> Iterator[Any]:
+        """Yield the packets of the carried tracks that lie in the window."""
+        start, end = self._window.start, self._window.end
+        if start:
+            seek(self._input, self._origin + start - _EARLY, self._origin)
+        for packet in self._demuxed():
+            time = _time(packet)
+            if time is not None:
+                time -= self._origin
+                if start is not None and time < start:
+                    continue
+                if end is not None and time >= end:
+                    if time >= end + _LATE:
+                        return
+                    continue
+            yield packet
 
     def _demuxed(self) -> Iterator[Any]:
         if not self._tracks:
             return
-        streams = [self._input.streams[index] for index in self._tracks]
-        start, end = self._window.start, self._window.end
-        if start:
-            self._input.seek(int((self._origin + start) * SECOND))
-        with reading(self._path):
-            try:
-                for packet in self._input.demux(streams):
-                    time = _time(packet)
-                    if time is not None:
-                        if start is not None and time - self._origin < start:
-                            continue
-                        if end is not None and time - self._origin >= end:
-                            continue
-                    yield packet
-            except InvalidDataError:
-                return  # the source of the pictures says that the file is cut off
+        clock = Clock()
+        with reading(self._path), suppress(av.error.InvalidDataError):
+            # Of damage tells the source of the pictures.
+            for packet in self._input.demux(timed_streams(self._input)):
+                if packet.size:
+                    clock.place(packet)
+                    if packet.stream_index in self._tracks:
+                        yield packet
 
     def until(self, seconds: float) -> Iterator[Any]:
         """Yield the packets to write that come before a time of the result."""
@@ -172,13 +249,117 @@ class SideStreams:
             time = _time(self._next)
             if time is not None and time + self._shift > seconds:
                 return
-            track = self._tracks[self._next.stream.index]
-            yield from track.take(self._next)
+            yield from self._tracks[self._next.stream.index].take(self._next)
             self._next = next(self._packets, None)
+
+    def rest(self) -> Iterator[Any]:
+        """Yield all packets that are left to write."""
+        yield from self.until(float("inf"))
+        for track in self._tracks.values():
+            yield from track.finish()
 
     def close(self) -> None:
         """Close the file."""
         self._input.close()
+
+
+def _alike(output: OutputContainer, stream: Any) -> Any:
+    """Add a stream for packets of another; one or two nameless channels are mono or stereo."""
+    copy: Any = output.add_stream_from_template(stream)
+    if stream.type == "audio" and stream.codec_context.layout.name.endswith("channels"):
+        copy.codec_context.layout = _usual_layout(stream.codec_context.layout)
+    return copy
+
+
+def _usual_layout(layout: Any) -> str:
+    return {1: "mono", 2: "stereo"}.get(layout.nb_channels, str(layout.name))
+
+
+def _holds(muxer: str, stream: Any, path: Path) -> bool:
+    """Whether a container takes a stream as it is: some refuse only at the end of a file.
+
+    So it is asked of a whole file, in memory, with the first packet if it is sound: subtitles may
+    be so far between that finding one would mean reading the whole source.
+    """
+    trial = av.open(io.BytesIO(), "w", format=muxer, container_options=CONTAINER_OPTIONS)
+    try:
+        copy = _alike(trial, stream)
+        trial.start_encoding()
+        with open_input(path) as container:
+            packet = _first_packet(container, stream) if stream.type == "audio" else None
+            if packet is not None:
+                packet.stream = copy
+                trial.mux(packet)
+        trial.close()
+    except (ValueError, FFmpegError):
+        with suppress(FFmpegError):
+            trial.close()
+        return False
+    return True
+
+
+def _first_packet(container: InputContainer, stream: Any) -> Any:
+    packets = container.demux(container.streams[stream.index])
+    return next((packet for packet in packets if packet.size), None)
+
+
+def _first_stamp(path: Path, stream: Any) -> Fraction:
+    """Return when a stream's first packet plays, in seconds; 0 if nobody knows."""
+    with open_input(path) as container, suppress(FFmpegError):
+        packet = _first_packet(container, stream)
+        if packet is not None and packet.pts is not None:
+            return Fraction(packet.pts * Fraction(packet.time_base))
+    return Fraction(0)
+
+
+def _primed(source: Any, priming: Fraction, output: OutputContainer) -> Any:
+    """Add a stream for copied sound that begins with ``priming`` seconds nobody should hear.
+
+    Mp4 hides them by an edit list, Matroska by a codec delay; without that delay FFmpeg would move
+    all streams until none begins before 0. PyAV can take the delay only from an encoder that
+    primes with as many samples; ``None`` if there is none.
+    """
+    encoder, samples = _PRIMING.get(source.name, ("", 0))
+    rate = source.sample_rate
+    if priming * rate != samples or not _opens(encoder, rate, source.layout.name):
+        return None
+    stream: Any = output.add_stream(encoder, rate=rate, layout=source.layout.name)
+    stream.codec_context.open(strict=False)
+    stream.codec_context.extradata = source.extradata
+    return stream
+
+
+def _accepted(encoder: str, source: Any) -> tuple[int, str]:
+    """Return the rate and the layout nearest to the source's that an encoder takes."""
+    codec = av.Codec(encoder, "w")
+    rates = codec.audio_rates or [source.sample_rate]
+    higher = [rate for rate in rates if rate >= source.sample_rate]
+    rate = min(higher) if higher else max(rates)
+    usual = _usual_layout(source.layout)
+    for name in (usual, usual.replace("(side)", "")):
+        if _opens(encoder, rate, name):
+            return rate, name
+    return rate, "stereo"
+
+
+def _opens(encoder: str, rate: int, layout: Any) -> bool:
+    trial: Any = av.CodecContext.create(encoder, "w")
+    try:
+        trial.sample_rate, trial.layout = rate, layout
+        trial.format = trial.codec.audio_formats[0]
+        trial.time_base = Fraction(1, rate)
+        trial.open()
+    except (ValueError, FFmpegError):
+        return False
+    return True
+
+
+def described(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of a stream's metadata that means the same in every container."""
+    found = {key: metadata[key] for key in _LANGUAGE_AND_TITLE if key in metadata}
+    if "name" in metadata:  # so mp4 calls the title
+        found.setdefault("title", metadata["name"])
+    return found
 
 
 def _time(packet: Any) -> Fraction | None:

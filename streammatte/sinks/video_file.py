@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
-from av.error import ArgumentError, FFmpegError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 
 from streammatte.convert import convert
 from streammatte.errors import InputError, OutputError
 from streammatte.sinks.base import PartFile
 from streammatte.sinks.codecs import encoder_options
-from streammatte.sinks.side_streams import SideStreams
+from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
 from streammatte.sources.video_file import VideoFile
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 talks to the terminal unless told not to
 
-MOVIE_TIMESCALE = "90000"
+MOVIE_TIMESCALE = 90000
 """mp4 and mov keep edit lists in these ticks; FFmpeg's default of 1000 would round them."""
+FASTEST = 240
+"""Frames a second that encoders are told at most; SVT-AV1 refuses more. Times are not touched."""
 ALPHA_TOLERANCE = 0.02
 """How far the mean alpha read back may be from the one written (VP9 is lossy)."""
 
@@ -83,26 +86,32 @@ class VideoFileSink:
                 str(self._file.part),
                 "w",
                 format=plan.muxer,
-                container_options=(
-                    {"movie_timescale": MOVIE_TIMESCALE} if plan.muxer in ("mp4", "mov") else {}
-                ),
+                container_options=_container_options(plan, info, source),
             )
         try:
             with writing(plan.path):
                 self._stream = self._add_picture(info, options)
                 if source is not None:
+                    self._stream.metadata.update(described(source.metadata))
                     self._side = SideStreams(source, self._container)
                     self.notes += self._side.notes
                 self._container.start_encoding()
         except BaseException:
             self._abandon()
             raise
+        if info.pixel_aspect != 1 and not plan.tells_aspect:
+            self.notes.append(
+                f"{plan.path.suffix} with {plan.name} cannot tell that pixels are not square: "
+                f"show it {float(info.pixel_aspect):.3f} times as wide, or write .mp4 or .mov"
+            )
         self.description = f"{plan.name} ({plan.pixel_format}) in {plan.path.suffix[1:]}"
 
     def _add_picture(self, info: VideoInfo, options: EncodeOptions) -> Any:
         plan = self._plan
         stream: Any = self._container.add_stream(
-            plan.encoder, rate=info.rate, options=encoder_options(plan.codec, options)
+            plan.encoder,
+            rate=min(info.rate, Fraction(FASTEST)),
+            options=encoder_options(plan.codec, options),
         )
         stream.width, stream.height = info.width, info.height
         stream.pix_fmt = plan.pixel_format
@@ -122,14 +131,13 @@ class VideoFileSink:
         return stream
 
     def write(self, frame: Frame) -> None:
-        """Encode a frame, and copy what belongs before it from the other streams."""
+        """Encode a frame; with what comes out, copy what belongs before it from other streams."""
         with writing(self._plan.path):
             native = self._native(frame.picture)
             native.pts = frame.pts
             native.time_base = frame.time_base
             native.duration = frame.duration
             self._durations[frame.pts] = frame.duration
-            self._mux_side(frame.seconds)
             self._mux(self._stream.encode(native))
         self._written += 1
 
@@ -147,28 +155,37 @@ class VideoFileSink:
         native.color_trc = plan.colour.transfer
         return native
 
+    def _last_packets(self) -> list[Any]:
+        packets: list[Any] = self._stream.encode(None)
+        if self._written <= 2:  # noqa: PLR2004
+            # So few frames are in order, and x265 leaves their decoding times undefined.
+            for packet in packets:
+                packet.dts = packet.pts
+        return packets
+
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             duration = self._durations.pop(packet.pts, 0)
             if duration:
                 packet.duration = duration
+            if self._side is not None:
+                self._mux_side(self._side.until(packet.dts * packet.time_base))
             self._container.mux(packet)
 
-    def _mux_side(self, seconds: float) -> None:
-        if self._side is None:
-            return
-        for packet in self._side.until(seconds):
+    def _mux_side(self, packets: Iterator[Any]) -> None:
+        for packet in packets:
             try:
                 self._container.mux(packet)
-            except ArgumentError:  # time stamps that run backwards in a damaged source
+            except (ArgumentError, InvalidDataError):  # times run backwards, or broken framing
                 note = "some packets of sound or subtitles were damaged and left out"
                 if note not in self.notes:
                     self.notes.append(note)
 
     def _finish(self) -> None:
         with writing(self._plan.path):
-            self._mux(self._stream.encode(None))
-            self._mux_side(float("inf"))
+            self._mux(self._last_packets())
+            if self._side is not None:
+                self._mux_side(self._side.rest())
             self._container.close()
         if self._side is not None:
             self._side.close()
@@ -215,6 +232,16 @@ class VideoFileSink:
         except BaseException:
             self._abandon()
             raise
+
+
+def _container_options(plan: Plan, info: VideoInfo, source: VideoFile | None) -> dict[str, str]:
+    """Return what to tell the muxer; edit lists get ticks at least as fine as any stream's."""
+    options = dict(CONTAINER_OPTIONS)
+    if plan.muxer in ("mp4", "mov"):
+        rates = source.sound_rates if source is not None else []
+        ticks = max(MOVIE_TIMESCALE, info.time_base.denominator, *rates)
+        options["movie_timescale"] = str(ticks)
+    return options
 
 
 def _mean_alpha(picture: Picture) -> float:

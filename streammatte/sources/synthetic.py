@@ -37,6 +37,8 @@ class Synthetic:
         layout: Layout | None = None,
         colour: Colour | None = None,
     ) -> None:
+        if width < 1 or height < 1:
+            raise ValueError(f"no picture has {width}x{height} pixels")
         self.damage = Damage()
         self.count = count
         self.info = VideoInfo(
@@ -62,9 +64,12 @@ class Synthetic:
         if match is None:
             raise UsageError(f"{text!r} is not of the form synthetic:640x360@30x60")
         width, height, rate, count = match.groups()
-        return Synthetic(
-            int(width or 640), int(height or 360), int(count or 60), Fraction(rate or 30)
-        )
+        try:
+            return Synthetic(
+                int(width or 640), int(height or 360), int(count or 60), Fraction(rate or 30)
+            )
+        except (ValueError, ZeroDivisionError) as error:
+            raise UsageError(f"{text!r} has a size or a rate that cannot be") from error
 
     def truth(self, index: int) -> NDArray[np.float32]:
         """Return the exact matte of a frame: float32 ``[height, width]`` in 0..1."""

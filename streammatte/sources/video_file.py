@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -21,9 +22,11 @@ from av.error import FFmpegError, InvalidDataError
 from av.sidedata.sidedata import Type as SideDataType
 
 from streammatte.colour import SRGB, Colour, resolve
+from streammatte.convert import convert
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout, Picture, VideoInfo
 from streammatte.sources.base import Damage, Window
+from streammatte.sources.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +40,8 @@ SECOND = av.time_base
 FAR_START = Fraction(10)
 """A file whose clock starts later than this (a broadcast recording) is moved to 0 s."""
 MAX_DECODE_THREADS = 8
+SEEK_BACK = (0, 2, 10)
+"""Seconds before the start of a window from where decoding is tried; then the very beginning."""
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _PHOTO_CODECS = {"png", "tiff", "bmp", "webp", "mjpeg", "jpeg2000", "jpegls", "targa"}
 _JPEG_CODECS = {"mjpeg", "webp"}
@@ -63,14 +68,20 @@ def open_input(path: Path) -> InputContainer:
     Raises:
         InputError: if it is missing, empty, a folder, not readable or not media.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the spelling and the folder")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give a video or image file")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy it again from where it came from")
     with reading(path):
-        container = av.open(str(path), metadata_errors="replace")
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the spelling and the folder")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a video or image file")
+        if not path.is_file():  # FFmpeg would wait for it for ever; sound needs a second reading
+            raise InputError(f"{path} is a pipe or a device; give a video or image file")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes); copy it again from where it came from")
+        # Absolute, so that no colon in a name is taken for a protocol; a % in the name of an
+        # image is not the pattern of a sequence.
+        container = av.open(
+            str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace"
+        )
     if container.format.name == "tty":  # FFmpeg would make a film of the letters
         container.close()
         raise InputError(f"{path} is a text file; give a video or image file")
@@ -98,6 +109,27 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     raise InputError(f"{path} has no picture; give a video or image file")
 
 
+def timed_streams(container: InputContainer) -> list[Any]:
+    """Return the streams whose packets a ``Clock`` must see: pictures, sound and subtitles."""
+    cover = av.stream.Disposition.attached_pic
+    return [
+        stream
+        for stream in container.streams
+        if stream.type in ("video", "audio", "subtitle") and not stream.disposition & cover
+    ]
+
+
+def seek(container: InputContainer, time: Fraction, origin: Fraction) -> None:
+    """Go to a point before ``time``, in seconds on the file's clock, where decoding may begin.
+
+    A container that was just opened stays where it is if ``time`` is not after ``origin``, its
+    beginning, or if it cannot seek: some cannot find their own first key frame again.
+    """
+    if time > origin:
+        with suppress(FFmpegError):
+            container.seek(int(time * SECOND))
+
+
 @dataclass(frozen=True, slots=True)
 class Orientation:
     """How stored pixels become upright: transpose first, then mirror."""
@@ -109,7 +141,7 @@ class Orientation:
     @staticmethod
     def of(frame: av.VideoFrame) -> Orientation:
         """Read FFmpeg's display matrix, rounded to quarter turns (as libavutil/display.h)."""
-        for data in cast("Iterable[Any]", frame.side_data):
+        for data in _side_data(frame):
             if data.type == SideDataType.DISPLAYMATRIX:
                 a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
                 if abs(int(a)) >= abs(int(b)):
@@ -122,13 +154,13 @@ class Orientation:
 
     def upright(self, picture: Picture, colour: Colour) -> Picture:
         """Return a copy of ``picture`` with its pixels turned."""
-        old = picture.layout
         width, height = picture.width, picture.height
-        layout = old
         if self.transpose:
             width, height = height, width
-            layout = Layout(old.family, old.depth, old.chroma_y, old.chroma_x, old.alpha)
-        turned = Picture.empty(width, height, layout, colour)
+            picture = convert(picture, _turnable(picture.layout), colour)
+        old = picture.layout
+        x, y = (old.chroma_y, old.chroma_x) if self.transpose else (old.chroma_x, old.chroma_y)
+        turned = Picture.empty(width, height, replace(old, chroma_x=x, chroma_y=y), colour)
         for target, plane in zip(turned.planes, picture.planes, strict=True):
             target[:] = self._turn(plane)
         if turned.alpha is not None and picture.alpha is not None:
@@ -144,21 +176,50 @@ class Orientation:
         return plane
 
 
+def _turnable(layout: Layout) -> Layout:
+    """Return the layout itself, or 4:4:4 if FFmpeg cannot store it lying on its side."""
+    lying = replace(layout, chroma_x=layout.chroma_y, chroma_y=layout.chroma_x)
+    try:
+        av.VideoFormat(lying.name)
+    except ValueError:
+        return replace(layout, chroma_x=0, chroma_y=0)
+    return layout
+
+
+def _side_data(frame: av.VideoFrame) -> list[Any]:
+    """Return the side data of a frame as far as PyAV knows it.
+
+    Of a kind that it does not know, such as the EXIF of every photograph, PyAV makes an error; a
+    filter takes those kinds away.
+    """
+    try:
+        return list(cast("Iterable[Any]", frame.side_data))
+    except ValueError:
+        known = len(SideDataType)
+        unknown = [f"mode=delete:type={kind}" for kind in range(known, known + 16)]
+        graph = _graph(frame, Fraction(1), *(("sidedata", options) for options in unknown))
+        graph.push(frame)
+        return list(cast("Iterable[Any]", cast("av.VideoFrame", graph.pull()).side_data))
+
+
 class Deinterlacer:
     """Passes progressive frames through; from the first interlaced one on, runs bwdif."""
 
     def __init__(self) -> None:
-        self.active = False
         self._graph: av.filter.Graph | None = None
+        self._shape: tuple[int, int, str] | None = None
 
     def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]:
-        """Take a frame, yield those that are ready (one field pair late once active)."""
-        if not self.active and not frame.interlaced_frame:
+        """Take a frame, yield those that are ready (one frame late once active)."""
+        if self._graph is None and not frame.interlaced_frame:
             yield frame
             return
-        if self._graph is None:
-            self.active = True
-            self._graph = _bwdif(frame, time_base)
+        shape = (frame.width, frame.height, frame.format.name)
+        if shape != self._shape:  # a filter keeps to the size it was made for
+            yield from self.flush()
+            self._graph = _graph(frame, time_base, ("bwdif", "mode=send_frame:deint=interlaced"))
+            self._shape = shape
+        assert self._graph is not None
         frame.time_base = time_base
         self._graph.push(frame)
         yield from self._ready()
@@ -180,14 +241,14 @@ class Deinterlacer:
             yield frame
 
 
-def _bwdif(frame: av.VideoFrame, time_base: Fraction) -> av.filter.Graph:
+def _graph(frame: av.VideoFrame, time_base: Fraction, *filters: tuple[str, str]) -> av.filter.Graph:
+    """Build a chain of filters, each a name and its options, for frames like ``frame``."""
     graph = av.filter.Graph()
     buffer = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=time_base
     )
-    graph.link_nodes(
-        buffer, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
-    ).configure()
+    chain = [graph.add(name, options) for name, options in filters]
+    graph.link_nodes(buffer, *chain, graph.add("buffersink")).configure()
     return graph
 
 
@@ -197,6 +258,9 @@ class VideoFile:
     Attributes:
         info: What the file is.
         damage: What was lost; complete once ``frames`` has ended.
+        stream_index: Which of the file's streams holds the pictures.
+        metadata: What that stream is tagged with.
+        sound_rates: Samples a second of each track of sound.
         shift: Seconds that were added to every time stamp of every stream.
         window: The part that is read.
     """
@@ -210,7 +274,7 @@ class VideoFile:
         self.path = Path(path)
         self.window = window or Window()
         self.damage = Damage()
-        self._container = open_input(self.path)
+        self._open()
         try:
             with reading(self.path):
                 self._begin()
@@ -218,20 +282,27 @@ class VideoFile:
             self.close()
             raise
 
-    def _begin(self) -> None:
-        stream = picture_stream(self._container, self.path)
-        self._stream = stream
+    def _open(self) -> None:
+        self._container = open_input(self.path)
+        try:
+            self._stream = picture_stream(self._container, self.path)
+        except BaseException:
+            self.close()
+            raise
         # "AUTO" is fast, and the only way in which FFmpeg marks corrupt frames.
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+
+    def _begin(self) -> None:
+        stream = self._stream
+        self.stream_index = stream.index
+        self.metadata = dict(stream.metadata)
+        self.sound_rates = [sound.rate for sound in self._container.streams.audio if sound.rate]
         self._time_base = Fraction(stream.time_base or Fraction(1, SECOND))
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         self._origin = Fraction(self._container.start_time or 0, SECOND)
         self.shift = self._choose_shift()
-        self._deinterlacer = Deinterlacer()
-        if self.window.start:
-            self._container.seek(int((self._origin + self.window.start) * SECOND))
-        natives = self._within(self._timed(self._decoded()))
+        natives = self._within(self._from_start())
         first = next(natives, None)
         if first is None:
             if self.window:
@@ -311,6 +382,8 @@ class VideoFile:
             return float(1 / self._rate)
         if self._stream.duration:
             total = self._stream.duration * self._time_base
+        elif (told := _duration_tag(self._stream.metadata.get("DURATION", ""))) is not None:
+            total = told - self._origin
         elif self._container.duration:
             total = Fraction(self._container.duration, SECOND)
         else:
@@ -347,9 +420,9 @@ class VideoFile:
         if planar and size == self._size:
             return native
         if size != self._size:
-            note = "the picture changes its size on the way; all frames were scaled to the first's"
-            if note not in self.damage.notes:
-                self.damage.notes.append(note)
+            self._note(
+                "the picture changes its size on the way; all frames were scaled to the first's"
+            )
         yuv = layout.family == "yuv"
         matrix = int(self._colour.matrix) if yuv else None
         span = (2 if self._colour.full_range else 1) if yuv else 2
@@ -364,34 +437,74 @@ class VideoFile:
             threads=1,
         )
 
+    def _from_start(self) -> Iterator[av.VideoFrame]:
+        """Decode from a little before the window's start, or from the file's beginning."""
+        if not self.window.start:
+            return self._timed(self._decoded())
+        start = self._origin + self.window.start
+        for back in SEEK_BACK:
+            seek(self._container, start - back, self._origin)
+            frames = self._timed(self._decoded())
+            first = next(frames, None)
+            # Some containers land after the key frame that the start needs, or at the end.
+            if first is not None and first.pts * self._time_base <= start:  # type: ignore[operator]
+                return itertools.chain([first], frames)
+            self._container.close()
+            self._open()
+        self.damage = replace(self.damage, lost_packets=0, dropped_frames=0)
+        return self._timed(self._decoded())
+
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode all that can be decoded, and count the rest."""
-        decoder: Any = self._stream.codec_context
-        if self._stream.metadata.get("alpha_mode") == "1" and decoder.name in _ALPHA_DECODERS:
-            # FFmpeg's own decoders of VP8 and VP9 drop the alpha without a word.
-            extradata = decoder.extradata
-            decoder = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
-            decoder.extradata = extradata
+        decoder, deinterlacer = self._decoder(), Deinterlacer()
         for packet in self._packets():
             try:
-                # The packet that ends a stream is known by its size: dts may be None on others.
+                # An empty packet ends the stream; its dts says nothing, others lack one too.
                 frames = decoder.decode(packet if packet.size else None)
-            except InvalidDataError:
+            except FFmpegError:
                 self.damage.lost_packets += 1
                 continue
             for frame in frames:
-                self.damage.corrupt_frames += bool(frame.is_corrupt)
-                yield from self._deinterlacer.push(frame, self._time_base)
-        yield from self._deinterlacer.flush()
+                yield from deinterlacer.push(frame, self._time_base)
+        yield from deinterlacer.flush()
+
+    def _decoder(self) -> Any:
+        decoder: Any = self._stream.codec_context
+        if self._stream.metadata.get("alpha_mode") != "1" or decoder.name not in _ALPHA_DECODERS:
+            return decoder
+        # FFmpeg's own decoders of VP8 and VP9 drop the alpha without a word.
+        apart: Any = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+        apart.extradata = decoder.extradata
+        apart.thread_count = decoder.thread_count
+        return apart
 
     def _packets(self) -> Iterator[Any]:
+        """Yield the stream's packets and then an empty one."""
+        clock, last = Clock(), None
         try:
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(timed_streams(self._container)):
+                # AVI marks gaps with empty packets, which would end the decoder.
+                if packet.size:
+                    clock.place(packet)
+                    if packet.stream_index == self.stream_index:
+                        if last is not None:
+                            yield last
+                        last = packet
         except InvalidDataError:
-            self.damage.notes.append(
-                f"{self.path.name} is cut off or damaged; kept what came before"
-            )
-            yield av.Packet()
+            self._note(f"{self.path.name} is cut off or damaged; kept what came before")
+        if clock.parts > 1:
+            self._note(f"the clock of {self.path.name} starts over on the way; its parts follow on")
+        if last is not None and last.is_corrupt:
+            # Half a packet would cost the whole pictures that the decoder still holds.
+            self.damage.lost_packets += 1
+            self._note(f"{self.path.name} is cut off in its last picture")
+        elif last is not None:
+            yield last
+        yield av.Packet()
+
+    def _note(self, note: str) -> None:
+        if note not in self.damage.notes:
+            self.damage.notes.append(note)
 
     def _timed(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Give every frame a time stamp in the stream's time base, strictly growing."""
@@ -417,8 +530,12 @@ class VideoFile:
             time = frame.pts * self._time_base - self._origin  # type: ignore[operator]
             if end is not None and time >= end:
                 return
-            if start is None or time >= start:
-                yield frame
+            if start is not None and time < start:
+                # What is lost before the window is not missed.
+                self.damage.lost_packets = self.damage.dropped_frames = 0
+                continue
+            self.damage.corrupt_frames += bool(frame.is_corrupt)
+            yield frame
 
     def _tell_if_cut_off(self, last: Frame | None) -> None:
         """Say so if the file ended long before the time that it promised."""
@@ -445,6 +562,14 @@ class VideoFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _duration_tag(text: str) -> Fraction | None:
+    """Read when a track ends from the tag that Matroska's writers leave: ``00:01:02.345000000``."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", text)
+    if match is None:
+        return None
+    return int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])
 
 
 def _is_still(container: InputContainer) -> bool:

@@ -6,6 +6,7 @@ blur is made from the frame itself, without the subject smeared into it.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -65,7 +66,8 @@ def open_background(
     clip = VideoFile(Path(spec.path))
     if clip.info.still:
         with clip:
-            return Still(_fitted_still(next(clip.frames()).picture, fit, info))
+            picture = next(clip.frames()).picture
+            return Still(_fitted_still(picture, clip.info.pixel_aspect, fit, info))
     return Clip(clip, fit, info, threads)
 
 
@@ -76,13 +78,13 @@ def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
     return from_rgb(colour, info.layout.with_alpha(alpha=False), info.colour)
 
 
-def _fitted_still(picture: Picture, fit: Fit, info: VideoInfo) -> Picture:
+def _fitted_still(picture: Picture, aspect: Fraction, fit: Fit, info: VideoInfo) -> Picture:
     rgb = to_rgb(picture)
     if picture.alpha is not None:
         rgb = rgb * np.asarray(picture.alpha / picture.layout.peak, np.float32)[..., None]
     if needs_light(picture.colour, info.colour):
         rgb = through_light(rgb, picture.colour, info.colour)
-    size, (x, y) = fit_size((picture.width, picture.height), info, fit)
+    size, (x, y) = fit_size((picture.width * aspect, picture.height), info, fit)
     shrinks = size[0] < picture.width
     scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     canvas = np.zeros((info.height, info.width, 3), np.float32)
@@ -91,12 +93,12 @@ def _fitted_still(picture: Picture, fit: Fit, info: VideoInfo) -> Picture:
 
 
 def fit_size(
-    size: tuple[int, int], info: VideoInfo, fit: Fit, step: int = 1
+    size: tuple[Fraction | int, int], info: VideoInfo, fit: Fit, step: int = 1
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size to scale a background to, and where its corner lies in the frame.
 
     Args:
-        size: The background's ``(width, height)``, its pixels square.
+        size: The background's ``(width, height)``, the width as if its pixels were square.
         info: The footage, whose pixels need not be.
         fit: ``cover`` fills the frame and crops, ``contain`` shows all, ``stretch`` distorts.
         step: Size and corner become multiples of this, so that chroma samples stay whole.
@@ -107,16 +109,20 @@ def fit_size(
     frame = (info.width, info.height)
     if fit == "stretch":
         return frame, (0, 0)
-    wide = info.width * float(info.pixel_aspect) / size[0]
-    high = info.height / size[1]
+    wide = info.width * info.pixel_aspect / size[0]
+    high = Fraction(info.height) / size[1]
     scale = max(wide, high) if fit == "cover" else min(wide, high)
     scaled = [
-        max(step, round(size[0] * scale / float(info.pixel_aspect) / step) * step),
+        max(step, round(size[0] * scale / info.pixel_aspect / step) * step),
         max(step, round(size[1] * scale / step) * step),
     ]
     if fit == "cover":
-        scaled = [max(side, need) for side, need in zip(scaled, frame, strict=True)]
-    corner = [(need - side) // 2 // step * step for side, need in zip(scaled, frame, strict=True)]
+        scaled = [max(side, need + need % step) for side, need in zip(scaled, frame, strict=True)]
+    # Rounded towards zero: a corner further out would leave the other edge bare.
+    corner = [
+        int(Fraction(need - side, 2 * step)) * step
+        for side, need in zip(scaled, frame, strict=True)
+    ]
     return (scaled[0], scaled[1]), (corner[0], corner[1])
 
 
@@ -153,32 +159,32 @@ class Clip:
         self._scaler = VideoReformatter()
         self._pictures = threads.ahead(self._played(), "background", capacity=2)
         self._now: Picture | None = None
-        self._next: tuple[float, Picture] | None = None
-        self._begin: float | None = None
+        self._next: tuple[Fraction, Picture] | None = None
+        self._begin: Fraction | None = None
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:  # noqa: ARG002  the contract
         """Return the picture that the video shows at the frame's time."""
+        time = frame.pts * frame.time_base
         if self._begin is None:
-            self._begin = frame.seconds
+            self._begin = time
             self._next = next(self._pictures)
-        elapsed = frame.seconds - self._begin
-        while self._now is None or (self._next and self._next[0] <= elapsed):
-            assert self._next is not None
+        assert self._next is not None
+        while self._now is None or self._next[0] <= time - self._begin:
             self._now = self._next[1]
             self._next = next(self._pictures)
         return self._now
 
-    def _played(self) -> Iterator[tuple[float, Picture]]:
-        """Yield ``(seconds since the start, picture)``, over and over."""
-        base = 0.0
+    def _played(self) -> Iterator[tuple[Fraction, Picture]]:
+        """Yield ``(seconds since the start, picture)``, over and over, exactly in time."""
+        base = Fraction(0)
         while True:
             begin = end = None
             with self._clip:
                 for frame in self._clip.frames():
-                    begin = frame.seconds if begin is None else begin
-                    lasts = float(frame.duration * frame.time_base or 1 / self._clip.info.rate)
-                    end = frame.seconds + lasts
-                    yield base + frame.seconds - begin, self._fitted(frame.picture)
+                    time = frame.pts * frame.time_base
+                    begin = time if begin is None else begin
+                    end = time + (frame.duration * frame.time_base or 1 / self._clip.info.rate)
+                    yield base + time - begin, self._fitted(frame.picture)
             assert begin is not None
             assert end is not None
             base += end - begin
@@ -186,10 +192,11 @@ class Clip:
 
     def _fitted(self, picture: Picture) -> Picture:
         target = self._info.layout.with_alpha(alpha=False)
-        size, (x, y) = fit_size((picture.width, picture.height), self._info, self._fit, step=2)
+        shape = (picture.width * self._clip.info.pixel_aspect, picture.height)
+        size, (x, y) = fit_size(shape, self._info, self._fit, step=2)
         own = picture.layout
         chroma = (target.chroma_x, target.chroma_y) if own.family == "yuv" else (0, 0)
-        scaled = picture.scaled(*size, Layout(own.family, own.depth, *chroma), self._scaler)
+        scaled = picture.scaled(*size, Layout(own.family, own.depth, *chroma).stored, self._scaler)
         if size != (self._info.width, self._info.height):
             scaled = _placed(scaled, self._info, x, y)
         return convert(scaled, target, self._info.colour)
@@ -213,6 +220,8 @@ def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
 
 WIDER = 4
 """How much wider the blur is that fills in deep behind the subject."""
+PURITY = 4
+"""Power of the surroundings' share that a place counts with: mixtures show the subject's colour."""
 
 
 class Blur:
@@ -238,7 +247,7 @@ class Blur:
         height = max(8, round(picture.height / shrink))
         seen = picture.small(width, height, self._scaler)
         rest = 1 - cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
-        rest = cv2.erode(rest, np.ones((3, 3), np.uint8))
+        rest = cv2.pow(cv2.erode(rest, np.ones((3, 3), np.uint8)), PURITY)
 
         def spread(plane: Floats, lines: float) -> Floats:
             return np.asarray(cv2.GaussianBlur(plane, (0, 0), lines / shrink), np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import black_level, white_level
+from streammatte.convert import convert
 from streammatte.frames import Picture
 from streammatte.stages import kernels
 from streammatte.stages.foreground import black, local_means
@@ -62,9 +63,15 @@ def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
     """
     scaler = VideoReformatter()
     for matte in mattes:
-        picture = matte.frame.picture
+        picture = with_room(matte.frame.picture)
         means = local_means(picture, matte.alpha, scaler) if decontaminate else None
         yield replace(matte.frame, picture=isolate(picture, full_size(matte), means))
+
+
+def with_room(picture: Picture) -> Picture:
+    """Return the picture in a layout that can have alpha as well: nearly always itself."""
+    layout = picture.layout.with_alpha(alpha=True)
+    return convert(picture, replace(layout, alpha=picture.layout.alpha), picture.colour)
 
 
 def full_size(matte: Matte) -> Samples:

@@ -5,7 +5,7 @@ LLVM vectorises those and a parallel version was slower (``tools/benchmark`` tel
 the depth of its dtype: 255 or 65535 is opaque, whatever the depth of the picture.
 
 What keeps the loops fast, and is easily lost: rows whose samples numba knows to lie side by side
-(see ``_whole_rows``), indices that start at 0 (others are checked for being negative), and 32-bit
+(see ``_whole``), indices that start at 0 (others are checked for being negative), and 32-bit
 numbers (numba turns a mixture into 64 bits).
 """
 
@@ -33,18 +33,22 @@ _BLOCK = 128
 
 
 def _compiled(function: F) -> F:
-    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled: Any = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it (read-only package, no home): compiled every time
+        compiled = numba.njit(**options)(function)
     return cast("F", compiled)
 
 
 def blend8(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
     """``out = round(alpha * front + (1 - alpha) * back)``; planes uint8, alpha uint8."""
-    _blend8(*_whole_rows(out, front, back, alpha), out.shape[1])
+    _blend8(_whole(out), _whole(front), _whole(back), _whole(alpha), out.shape[1])
 
 
 def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
     """``out = round(alpha * front + (1 - alpha) * back)``; planes uint16, alpha uint16."""
-    _blend16(*_whole_rows(out, front, back, alpha), out.shape[1])
+    _blend16(_whole(out), _whole(front), _whole(back), _whole(alpha), out.shape[1])
 
 
 def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
@@ -61,7 +65,7 @@ def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) 
         step_y: log2 of how many rows share a sample: 0 or 1.
         cosited: Where chroma lies horizontally.
     """
-    _thin(*_whole_rows(out, plane), plane.shape[1], step_x, step_y, cosited)
+    _thin(_whole(out), _whole(plane), plane.shape[1], step_x, step_y, cosited)
 
 
 def blend_soft(
@@ -88,7 +92,16 @@ def blend_soft(
         low: The least value a subject's colour may take, unless the camera saw less.
         high: The greatest, unless the camera saw more.
     """
-    _blend_soft(*_whole_rows(out, front, back, alpha), out.shape[1], means, low, high)
+    _blend_soft(
+        _whole(out),
+        _whole(front),
+        _whole(back),
+        _whole(alpha),
+        out.shape[1],
+        means,
+        np.float32(low),
+        np.float32(high),
+    )
 
 
 def unmix(
@@ -100,20 +113,24 @@ def unmix(
     straight alpha finds no fringe, and nothing of the old room stays in the file. The arguments
     are those of ``blend_soft``.
     """
-    _unmix(*_whole_rows(out, front, alpha), out.shape[1], means, low, high)
-
-
-def _whole_rows(*planes: Samples) -> list[Samples]:
-    """Widen planes to the padding at the end of their rows, as C-contiguous views.
-
-    FFmpeg pads its rows, and of a view that leaves the padding out numba no longer knows that the
-    samples of a row lie side by side: 16-bit loops were twelve times slower. The padding after the
-    last row may not exist; it is neither read nor written.
-    """
-    return [_whole(plane) for plane in planes]
+    _unmix(
+        _whole(out),
+        _whole(front),
+        _whole(alpha),
+        out.shape[1],
+        means,
+        np.float32(low),
+        np.float32(high),
+    )
 
 
 def _whole(plane: Samples) -> Samples:
+    """Widen a plane to the padding at the end of its rows, as a C-contiguous view.
+
+    FFmpeg pads its rows, and of a view that leaves the padding out numba no longer knows that the
+    samples of a row lie side by side: 16-bit loops were ten times slower. The padding after the
+    last row may not exist; it is neither read nor written.
+    """
     row, sample = plane.strides
     if plane.flags.c_contiguous or sample != plane.itemsize or row < plane.shape[1] * sample:
         return plane
@@ -211,7 +228,7 @@ def _blend_soft(
                 front[y, part],
                 back[y, part],
                 alpha[y, part],
-                np.float32(1.0 / opaque),
+                opaque,
                 lines[upper, 0, part],
                 lines[lower, 0, part],
                 lines[upper, 1, part],
@@ -223,7 +240,7 @@ def _blend_soft(
 
 
 @_compiled
-def _is_mixed(alpha: Samples, opaque: int) -> bool:
+def _is_mixed(alpha: Samples, opaque: int) -> Scalar:
     """Whether a row is neither all clear nor all opaque."""
     least = most = alpha[0]
     for x in range(alpha.shape[0]):
@@ -237,7 +254,7 @@ def _blend_run(
     front: Samples,
     back: Samples,
     alpha: Samples,
-    unit: Scalar,
+    opaque: int,
     subject: Floats,
     subject_next: Floats,
     behind: Floats,
@@ -247,13 +264,14 @@ def _blend_run(
     high: Scalar,
 ) -> None:
     """Blend a part of a row: rows of means above and below it, and how far below the upper one."""
+    unit = np.float32(1.0 / opaque)
     for x in range(out.shape[0]):
         a = np.float32(alpha[x]) * unit
         f = subject[x] + below * (subject_next[x] - subject[x])
         b = behind[x] + below * (behind_next[x] - behind[x])
         own = _own_colour(f, b, a, np.float32(front[x]), low, high)
         mixed = a * own + (np.float32(1) - a) * np.float32(back[x])
-        soft = (a > np.float32(0)) & (a < np.float32(1))
+        soft = (alpha[x] != 0) & (alpha[x] != opaque)
         # Written as a choice, not as a branch: LLVM vectorises this.
         out[x] = np.int32(mixed + np.float32(0.5)) if soft else np.int32(out[x])
 
@@ -287,9 +305,7 @@ def _unmix(
 
 
 @_compiled
-def _own_colour(
-    f: Scalar, b: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar
-) -> Scalar:
+def _own_colour(f: Scalar, b: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar) -> Scalar:
     """Return the subject's colour at one sample: ``f + a (seen - a f - (1 - a) b)``.
 
     ``f`` and ``b`` are the local mean colours of subject and old background. The result stays

@@ -1,0 +1,134 @@
+"""Options: what is refused, and what is shown when asked."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import QUICK, SHORT
+
+import streammatte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--size", "10"], 2, "--size for selfie must be 192 to 512, got 10"),
+        (["--size", "5000"], 2, "--size"),
+        (["--size", "big"], 2, "argument --size: invalid int value: 'big'"),
+        (["--bitrate", "fast"], 2, "--bitrate: 'fast' is not a bit rate; write it as 8M"),
+        (["--bitrate", "0"], 2, "--bitrate must be above 0"),
+        (["--bitrate", "-1"], 2, "--bitrate"),
+        (["--bitrate", "9" * 40 + "M"], 2, "--bitrate must be above 0 and up to 2000M"),
+        (["--crf", "20", "--bitrate", "8M"], 2, "--crf and --bitrate exclude each other"),
+        (["--crf", "nan"], 2, "--crf must be 0 to 63"),
+        (["--crf", "-1"], 2, "--crf must be 0 to 63"),
+        (["--crf", "99"], 2, "--crf must be 0 to 63"),
+        (["--crf", "good"], 2, "argument --crf: invalid float value"),
+        (["-ss", "soon"], 2, "-ss: 'soon' is not a time; write seconds or"),
+        (["-ss", "-5"], 2, "-ss: '-5' is not a time"),
+        (["-ss", "1:2:3:4"], 2, "-ss"),
+        (["-ss", "٣"], 2, "-ss"),
+        (["-ss", "9" * 30], 2, "-ss"),
+        (["-to", "nan"], 2, "-to: 'nan' is not a time"),
+        (["-t", ""], 2, "-t: '' is not a time"),
+        (["-t", "0"], 2, "check -ss, -to and -t"),
+        (["-ss", "2", "-to", "1"], 2, "the end must come after the beginning"),
+        (["-to", "1", "-t", "1"], 2, "-to and -t both say where to stop"),
+        (["--bg-fit", "squeeze"], 2, "argument --bg-fit: invalid choice: 'squeeze'"),
+        (["--temporal", "on"], 2, "argument --temporal: invalid choice"),
+        (["-y", "-n"], 2, "argument -n: not allowed with argument -y"),
+        (["--model", "selfy"], 5, "unknown model: selfy; did you mean selfie?"),
+        (["--model", "zip"], 5, "unknown model: zip; known: selfie"),
+        (["--runtime", "onnxruntme"], 2, "unknown runtime: onnxruntme; did you mean onnxruntime?"),
+        (["--nonsense"], 2, "unrecognized arguments: --nonsense"),
+        (["--bitra", "8M"], 2, "unrecognized arguments: --bitra"),
+        (["more.mp4"], 2, "unrecognized arguments: more.mp4"),
+    ],
+)
+def test_refused(
+    words: list[str], code: int, message: str, render: Run, unchanged: Callable[[], None]
+) -> None:
+    unchanged()
+    render(SHORT, "--bg", "red", "-o", "out.mp4", *words).refused(code, message)
+    unchanged()
+
+
+def test_window_after_the_end(
+    render: Run, astronaut: object, unchanged: Callable[[], None]
+) -> None:
+    unchanged()
+    result = render(str(astronaut), "--bg", "red", "-o", "out.mp4", "-ss", "100")
+    result.refused(3, "no picture between the given times; check -ss, -to and -t")
+    unchanged()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["render"], "the following arguments are required: IN, --bg; see streammatte render --h"),
+        (["render", "x.mp4"], "required: --bg"),
+        (["rendr", "x.mp4"], "invalid choice: 'rendr'"),
+        (["models", "pull"], "invalid choice: 'pull'"),
+        (["--loud"], "required: COMMAND"),
+    ],
+)
+def test_refused_words(words: list[str], message: str, cli: Run) -> None:
+    cli(*words).refused(2, message, "--help")
+
+
+def test_nothing_asked_shows_the_help(cli: Run) -> None:
+    result = cli()
+    assert result.code == 2
+    assert result.err.startswith("usage: streammatte")
+    assert "render" in result.err
+
+
+def test_version(cli: Run, shell: Run) -> None:
+    for run in (cli, shell):
+        result = run("--version")
+        assert (result.code, result.out, result.err) == (0, streammatte.__version__ + "\n", "")
+
+
+@pytest.mark.parametrize("words", [(), ("render",), ("doctor",), ("models",)])
+def test_help_is_short_and_fits(words: tuple[str, ...], cli: Run) -> None:
+    result = cli(*words, "--help")
+    assert result.code == 0
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0].startswith(" ".join(["usage: streammatte", *words]))
+    assert len(lines) <= 70
+    assert max(map(len, lines)) <= 95
+
+
+def test_help_names_what_there_is(cli: Run) -> None:
+    from streammatte.options import NAMED_COLOURS
+    from streammatte.sinks.codecs import CODECS
+
+    told = " ".join(cli("render", "--help").out.split())
+    assert ", ".join(list(CODECS)[:-1]) + " or " + list(CODECS)[-1] in told
+    assert "examples:" in told
+    assert "green" in NAMED_COLOURS
+
+
+def test_usage_errors_are_events_too(cli: Run) -> None:
+    result = cli("render", "--json", *QUICK)
+    result.refused(2, "required: IN, --bg")
+    event = json.loads(result.out)
+    assert event["event"] == "error"
+    assert event["exit_code"] == 2
+    assert event["message"] in result.err
+
+
+def test_debug_shows_the_traceback_and_keeps_the_code(cli: Run) -> None:
+    for words in (("--debug", "render"), ("render", "--debug")):
+        result = cli(*words, "gone.mp4", "--bg", "red")
+        assert result.code == 3
+        assert "Traceback" in result.err
+        assert result.err.splitlines()[-1].startswith("streammatte: gone.mp4 does not exist")

@@ -1,0 +1,141 @@
+"""The network gets what its contract says, and the footage's own alpha is heeded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from streammatte.meters import Meters
+from streammatte.models import load_card
+from streammatte.runtimes.stub import Stub
+from streammatte.sources.synthetic import Synthetic
+from streammatte.stages import matte
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame, Layout
+
+SIZE = (64, 32)
+
+
+class Spy(Stub):
+    """Remembers what it was shown."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(load_card("selfie"), size)
+        self.seen: list[NDArray[np.uint8]] = []
+
+    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen.append(image)
+        return super().infer(image)
+
+
+def frames(count: int = 2, **changes: Any) -> Iterator[Frame]:
+    yield from Synthetic(160, 90, count, **changes).frames()
+
+
+def with_alpha(frame: Frame, alpha: NDArray[np.float64] | float, layout: Layout) -> Frame:
+    from streammatte.convert import convert
+
+    picture = convert(frame.picture, layout, frame.picture.colour)
+    assert picture.alpha is not None
+    picture.alpha[:] = np.round(np.asarray(alpha) * layout.peak)
+    return replace(frame, picture=picture)
+
+
+def test_the_network_sees_what_the_contract_says() -> None:
+    network = Spy(SIZE)
+    mattes = list(matte.infer(frames(3), network, SIZE, Meters()))
+    assert len(network.seen) == len(mattes) == 3
+    for image, result in zip(network.seen, mattes, strict=True):
+        assert image.shape == (1, 32, 64, 3)
+        assert image.dtype == np.uint8
+        assert image.flags.c_contiguous
+        assert (image[0] == result.view).all()
+        assert result.alpha.shape == (32, 64)
+        assert result.alpha.dtype == np.float32
+    # The figure's face, before the wall: what is shown is upright and in R, G, B.
+    assert network.seen[0][0, 11, 32] == pytest.approx([180, 120, 115], abs=25)
+
+
+def test_frames_come_out_one_by_one_in_order() -> None:
+    asked = []
+
+    def source() -> Iterator[Frame]:
+        for frame in frames(4):
+            asked.append(frame.pts)
+            yield frame
+
+    for index, result in enumerate(matte.infer(source(), Spy(SIZE), SIZE, Meters())):
+        assert result.frame.pts == index
+        assert asked == list(range(index + 1))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "wish"),
+    [
+        (1920, 1080, None),
+        (1080, 1920, None),
+        (640, 480, 192),
+        (4096, 300, None),
+        (100, 9000, 512),
+        (16, 16, None),
+        (1, 1, None),
+    ],
+)
+def test_the_network_size_keeps_the_stride_and_about_the_aspect(
+    width: int, height: int, wish: int | None
+) -> None:
+    card = load_card("selfie")
+    size = card.input_size(width, height, wish)
+    assert all(side % card.stride == 0 and 0 < side <= card.longest_side for side in size)
+    if max(width, height) < 2 * min(width, height):
+        if wish is not None:
+            assert min(size) == pytest.approx(wish, abs=card.stride / 2)
+        assert size[0] / size[1] == pytest.approx(width / height, rel=0.12)
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_what_is_see_through_in_the_footage_stays_so(depth: int) -> None:
+    (frame,) = frames(1)
+    half = np.ones((90, 160))
+    half[:, :80] = 0
+    layout = replace(frame.picture.layout, depth=depth, alpha=True)
+    (result,) = matte.infer([with_alpha(frame, half, layout)], Spy(SIZE), SIZE, Meters())
+    assert not result.alpha[:, :31].any()
+    assert result.alpha[16, 34] == 1
+
+
+@pytest.mark.parametrize("depth", [8, 10, 16])
+def test_the_footages_own_alpha_is_taken_exactly(depth: int) -> None:
+    (frame,) = frames(1)
+    layout = replace(frame.picture.layout, depth=depth, alpha=True)
+    ramp = np.round(np.linspace(0, layout.peak, 90 * 160)).reshape(90, 160) / layout.peak
+    (result,) = matte.take_own([with_alpha(frame, ramp, layout)], SIZE)
+    assert result.alpha.shape == (90, 160)
+    assert np.abs(result.alpha - ramp).max() < 1e-6
+    assert result.view.shape == (32, 64, 3)
+
+
+def test_footage_without_alpha_is_opaque_all_over() -> None:
+    (frame,) = frames(1)
+    assert (matte.own_alpha(frame.picture) == 1).all()
+    assert matte.own_alpha(frame.picture).shape == (90, 160)
+    (result,) = matte.take_own([frame], SIZE)
+    assert (result.alpha == 1).all()
+
+
+def test_only_an_alpha_that_says_something_counts() -> None:
+    (frame,) = frames(1)
+    layout = frame.picture.layout.with_alpha(alpha=True)
+    assert not matte.brings_matte(frame.picture)
+    assert not matte.brings_matte(with_alpha(frame, 1.0, layout).picture)
+    spot = np.ones((90, 160))
+    spot[4, 5] = 0.99
+    assert matte.brings_matte(with_alpha(frame, spot, layout).picture)
