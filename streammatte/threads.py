@@ -36,7 +36,7 @@ class Threads:
     up raises is raised on leaving, unless another exception is on its way already.
     """
 
-    def __init__(self, join_timeout: float = 5.0, *, serial: bool = False) -> None:
+    def __init__(self, join_timeout: float = 30.0, *, serial: bool = False) -> None:
         """Open the scope.
 
         Args:

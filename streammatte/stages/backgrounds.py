@@ -45,9 +45,6 @@ class Background(Protocol):
             alpha: Its matte, float32 ``[h, w]`` in 0..1 at any size.
         """
 
-    def close(self) -> None:
-        """Let go of files."""
-
 
 def open_background(
     spec: BackgroundSpec, fit: Fit, info: VideoInfo, threads: Threads
@@ -145,9 +142,6 @@ class Still:
         """Return the picture."""
         return self._picture
 
-    def close(self) -> None:
-        """Nothing to let go of."""
-
 
 class Clip:
     """A video that plays at its own pace and starts over at its end."""
@@ -200,10 +194,6 @@ class Clip:
         if size != (self._info.width, self._info.height):
             scaled = _placed(scaled, self._info, x, y)
         return convert(scaled, target, self._info.colour)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._clip.close()
 
 
 def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
@@ -260,9 +250,6 @@ class Blur:
             around = (spread(soft, WIDER * sigma) + 1e-4 * level) / (far + 1e-4)
             _grow((soft + 0.02 * around) / (near + 0.02), target, layout.peak)
         return grown
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 def _grow(samples: Floats, target: NDArray[Any], peak: int) -> None:
