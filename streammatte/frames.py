@@ -206,21 +206,7 @@ class Picture:
             layout: Of the result; same family and depth, any chroma.
             scaler: Used from this thread alone.
         """
-        yuv = layout.family == "yuv"
-        matrix = int(self.colour.matrix) if yuv else None
-        span = 2 if self.colour.full_range or not yuv else 1
-        native = scaler.reformat(
-            self.native,
-            width,
-            height,
-            layout.name,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            src_color_range=span,
-            dst_color_range=span,
-            interpolation="AREA" if width < self.width else "BICUBIC",
-            threads=1,
-        )
+        native = rescaled(self.native, (width, height), layout, self.colour, scaler)
         return Picture.over(native, self.colour)
 
     def small(self, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.float32]:
@@ -231,6 +217,38 @@ class Picture:
         """
         whole = Layout(self.layout.family, self.layout.depth)
         return np.stack(self.scaled(width, height, whole, scaler).planes).astype(np.float32)
+
+
+def rescaled(
+    native: av.VideoFrame,
+    size: tuple[int, int],
+    layout: Layout,
+    colour: Colour,
+    scaler: VideoReformatter,
+) -> av.VideoFrame:
+    """Return an FFmpeg frame at another size or in another format, its samples' meaning untouched.
+
+    Args:
+        native: In any format that holds what ``layout`` holds.
+        size: ``(width, height)`` of the result.
+        layout: Of the result.
+        colour: What the samples mean, before and after.
+        scaler: Used from this thread alone.
+    """
+    yuv = layout.family == "yuv"
+    matrix = int(colour.matrix) if yuv else None
+    span = 2 if colour.full_range or not yuv else 1
+    return scaler.reformat(
+        native,
+        *size,
+        layout.name,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=span,
+        dst_color_range=span,
+        interpolation="AREA" if size[0] < native.width else "BICUBIC",
+        threads=1,
+    )
 
 
 def _view(plane: Any, layout: Layout) -> Plane:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import av
-from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
+from streammatte.sinks.tracks import Copied, Reencoded, Track, alike, primed
 from streammatte.sources.clock import Clock
-from streammatte.sources.video_file import SECOND, open_input, reading, seek, timed_streams
+from streammatte.sources.container import SECOND, open_input, reading, seek, timed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,112 +26,29 @@ if TYPE_CHECKING:
 
     from streammatte.sources.video_file import VideoFile
 
+_REPLACEMENT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "matroska": "libopus"}
 CONTAINER_OPTIONS = {"strict": "experimental"}
 """For muxers: FFmpeg still calls PCM in mp4 an experiment, though ISO 23003-5 has it."""
 
-_REPLACEMENT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "matroska": "libopus"}
-_BITS_A_CHANNEL = 96_000
 _LANGUAGE_AND_TITLE = ("language", "title", "handler_name")
 _STRUCTURAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
-_PRIMING = {
-    "aac": ("aac", 1024),
-    "mp3float": ("libmp3lame", 1105),
-    "mp2": ("mp2", 481),
-    "ac3": ("ac3", 256),
-}
-"""Decoder -> the encoder that makes so many samples before the first that should be heard."""
 _EARLY = 2
 """Seconds before a window from where packets are looked at: streams lie side by side, not even."""
 _LATE = 10
 """Seconds after a window up to where packets are looked at."""
 
 
-class _Track(Protocol):
-    stream: Any
-
-    def take(self, packet: Any) -> Iterator[Any]:
-        """Turn a packet of the source into packets of the result."""
-
-    def finish(self) -> Iterator[Any]:
-        """Yield what is left."""
-
-
-class _Copied:
-    def __init__(self, stream: Any, shift: Fraction) -> None:
-        self.stream = stream
-        self._shift = shift
-        self._last: int | None = None
-        self._step = 0
-
-    def take(self, packet: Any) -> Iterator[Any]:
-        ticks = round(self._shift / packet.time_base)
-        if packet.pts is not None:
-            packet.pts += ticks
-        if packet.dts is not None:
-            packet.dts += ticks
-        self._set_duration(packet)
-        packet.stream = self.stream
-        yield packet
-
-    def _set_duration(self, packet: Any) -> None:
-        """Give a sound packet whose length nobody knows that of the one before.
-
-        Matroska often does not tell, and mp4 would end the track where the last packet begins.
-        """
-        if self.stream.type == "audio" and packet.dts is not None:
-            if self._last is not None:
-                self._step = packet.dts - self._last
-            self._last = packet.dts
-            packet.duration = packet.duration or max(self._step, 0)
-
-    def finish(self) -> Iterator[Any]:
-        yield from ()
-
-
-class _Reencoded:
-    def __init__(self, source: Any, output: OutputContainer, encoder: str, shift: Fraction) -> None:
-        rate, layout = _accepted(encoder, source.codec_context)
-        self.stream: Any = output.add_stream(encoder, rate=rate, layout=layout)
-        context: Any = self.stream.codec_context
-        context.bit_rate = _BITS_A_CHANNEL * context.layout.nb_channels
-        self._shift = shift
-        self._resampler: AudioResampler | None = None
-
-    def take(self, packet: Any) -> Iterator[Any]:
-        try:
-            frames = packet.decode()
-        except FFmpegError:
-            return  # a damaged packet is a moment of silence
-        yield from self._encode(frames)
-
-    def finish(self) -> Iterator[Any]:
-        if self._resampler is not None:
-            yield from self._encode([None])
-            yield from self.stream.encode(None)
-
-    def _encode(self, frames: list[Any]) -> Iterator[Any]:
-        context = self.stream.codec_context
-        if self._resampler is None:
-            context.open(strict=False)
-            self._resampler = AudioResampler(
-                context.format, context.layout, context.rate, context.frame_size or None
-            )
-        for frame in frames:
-            if frame is not None and frame.pts is not None:
-                frame.pts += round(self._shift / frame.time_base)
-            for ready in self._resampler.resample(frame):
-                yield from self.stream.encode(ready)
-
-
 class SideStreams:
     """The other streams of a file on their way into ``output``.
 
     Attributes:
+        copied: How many tracks of ``sound`` and of ``subtitles`` are copied as they are.
         notes: What was re-encoded or left out, one sentence each.
     """
 
     def __init__(self, source: VideoFile, output: OutputContainer) -> None:
         """Open the file a second time, apart from the pictures, and announce its streams."""
+        self.copied = {"sound": 0, "subtitles": 0}
         self.notes: list[str] = []
         self._path: Path = source.path
         self._output = output
@@ -140,7 +57,7 @@ class SideStreams:
         self._shift = source.shift
         self._input = open_input(source.path)
         self._origin = Fraction(self._input.start_time or 0, SECOND)
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, Track] = {}
         self._packets: Iterator[Any] = self._wanted()
         for stream in self._input.streams:
             self._announce(stream, source)
@@ -159,15 +76,16 @@ class SideStreams:
     def _carry(self, stream: Any) -> None:
         """Announce a track of sound or subtitles: copied if the container holds it."""
         name = stream.codec_context.name if stream.codec_context else "unknown"
+        kind = "subtitles" if stream.type == "subtitle" else "sound"
         if _holds(self._muxer, stream, self._path):
-            track: _Track = _Copied(self._template(stream), self._shift)
+            track: Track = Copied(self._template(stream), self._shift)
+            self.copied[kind] += 1
         elif stream.type == "subtitle" or not stream.codec_context:
-            kind = "subtitles" if stream.type == "subtitle" else "sound"
             self.notes.append(f"{self._muxer} cannot hold {name} {kind}: left out")
             return
         else:
             encoder = _REPLACEMENT[self._muxer]
-            track = _Reencoded(stream, self._output, encoder, self._shift)
+            track = Reencoded(stream, self._output, encoder, self._shift)
             self.notes.append(f"{self._muxer} cannot hold {name} sound: re-encoded as {encoder}")
         self._tracks[stream.index] = track
         track.stream.metadata.update(described(stream.metadata))
@@ -179,14 +97,14 @@ class SideStreams:
             begin = _first_stamp(self._path, stream)
             told = "matroska" in self._input.format.name or stream.codec_context.name == "opus"
             if begin < 0 and not told and not self._window.start:
-                primed = _primed(stream.codec_context, -begin, self._output)
-                if primed is not None:
-                    return primed
+                hidden = primed(stream.codec_context, -begin, self._output)
+                if hidden is not None:
+                    return hidden
                 self.notes.append(
                     f"{self._muxer} cannot begin before 0 s: all streams were moved by "
                     f"{float(-begin) * 1000:.0f} ms"
                 )
-        return _alike(self._output, stream)
+        return alike(self._output, stream)
 
     def _attach(self, stream: Any) -> None:
         if self._muxer != "matroska":
@@ -263,18 +181,6 @@ class SideStreams:
         self._input.close()
 
 
-def _alike(output: OutputContainer, stream: Any) -> Any:
-    """Add a stream for packets of another; one or two nameless channels are mono or stereo."""
-    copy: Any = output.add_stream_from_template(stream)
-    if stream.type == "audio" and stream.codec_context.layout.name.endswith("channels"):
-        copy.codec_context.layout = _usual_layout(stream.codec_context.layout)
-    return copy
-
-
-def _usual_layout(layout: Any) -> str:
-    return {1: "mono", 2: "stereo"}.get(layout.nb_channels, str(layout.name))
-
-
 def _holds(muxer: str, stream: Any, path: Path) -> bool:
     """Whether a container takes a stream as it is: some refuse only at the end of a file.
 
@@ -283,7 +189,7 @@ def _holds(muxer: str, stream: Any, path: Path) -> bool:
     """
     trial = av.open(io.BytesIO(), "w", format=muxer, container_options=CONTAINER_OPTIONS)
     try:
-        copy = _alike(trial, stream)
+        copy = alike(trial, stream)
         trial.start_encoding()
         with open_input(path) as container:
             packet = _first_packet(container, stream) if stream.type == "audio" else None
@@ -310,48 +216,6 @@ def _first_stamp(path: Path, stream: Any) -> Fraction:
         if packet is not None and packet.pts is not None:
             return Fraction(packet.pts * Fraction(packet.time_base))
     return Fraction(0)
-
-
-def _primed(source: Any, priming: Fraction, output: OutputContainer) -> Any:
-    """Add a stream for copied sound that begins with ``priming`` seconds nobody should hear.
-
-    Mp4 hides them by an edit list, Matroska by a codec delay; without that delay FFmpeg would move
-    all streams until none begins before 0. PyAV can take the delay only from an encoder that
-    primes with as many samples; ``None`` if there is none.
-    """
-    encoder, samples = _PRIMING.get(source.name, ("", 0))
-    rate = source.sample_rate
-    if priming * rate != samples or not _opens(encoder, rate, source.layout.name):
-        return None
-    stream: Any = output.add_stream(encoder, rate=rate, layout=source.layout.name)
-    stream.codec_context.open(strict=False)
-    stream.codec_context.extradata = source.extradata
-    return stream
-
-
-def _accepted(encoder: str, source: Any) -> tuple[int, str]:
-    """Return the rate and the layout nearest to the source's that an encoder takes."""
-    codec = av.Codec(encoder, "w")
-    rates = codec.audio_rates or [source.sample_rate]
-    higher = [rate for rate in rates if rate >= source.sample_rate]
-    rate = min(higher) if higher else max(rates)
-    usual = _usual_layout(source.layout)
-    for name in (usual, usual.replace("(side)", "")):
-        if _opens(encoder, rate, name):
-            return rate, name
-    return rate, "stereo"
-
-
-def _opens(encoder: str, rate: int, layout: Any) -> bool:
-    trial: Any = av.CodecContext.create(encoder, "w")
-    try:
-        trial.sample_rate, trial.layout = rate, layout
-        trial.format = trial.codec.audio_formats[0]
-        trial.time_base = Fraction(1, rate)
-        trial.open()
-    except (ValueError, FFmpegError):
-        return False
-    return True
 
 
 def described(metadata: Mapping[str, str]) -> dict[str, str]:

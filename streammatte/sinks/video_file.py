@@ -104,7 +104,14 @@ class VideoFileSink:
                 f"{plan.path.suffix} with {plan.name} cannot tell that pixels are not square: "
                 f"show it {float(info.pixel_aspect):.3f} times as wide, or write .mp4 or .mov"
             )
-        self.description = f"{plan.name} ({plan.pixel_format}) in {plan.path.suffix[1:]}"
+        self.description = self._describe()
+
+    def _describe(self) -> str:
+        plan = self._plan
+        words = [f"{plan.name} ({plan.pixel_format}) in {plan.path.suffix[1:]}"]
+        for kind, count in (self._side.copied if self._side else {}).items():
+            words += [f"{kind} copied" + (f" ({count} tracks)" if count > 1 else "")] * bool(count)
+        return ", ".join(words)
 
     def _add_picture(self, info: VideoInfo, options: EncodeOptions) -> Any:
         plan = self._plan

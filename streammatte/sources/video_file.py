@@ -1,42 +1,44 @@
 """Files, by PyAV: exact time stamps, upright progressive pictures, damage survived and counted.
 
-A still image is a file with one frame. This module and ``sinks/video_file.py`` are the two that
-know FFmpeg's errors.
+A still image is a file with one frame.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import re
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import av
-import cv2
-import numpy as np
 from av.error import FFmpegError, InvalidDataError
-from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import SRGB, Colour, resolve
-from streammatte.convert import convert
 from streammatte.errors import InputError
-from streammatte.frames import Frame, Layout, Picture, VideoInfo
+from streammatte.frames import Frame, Layout, Picture, VideoInfo, rescaled
 from streammatte.sources.base import Damage, Window
 from streammatte.sources.clock import Clock
+from streammatte.sources.container import (
+    SECOND,
+    duration_tag,
+    is_still,
+    open_input,
+    picture_stream,
+    reading,
+    seek,
+    timed_streams,
+)
+from streammatte.sources.deinterlace import Deinterlacer
+from streammatte.sources.upright import Orientation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
 
-SECOND = av.time_base
-"""FFmpeg's ticks a second for whole containers."""
 FAR_START = Fraction(10)
 """A file whose clock starts later than this (a broadcast recording) is moved to 0 s."""
 MAX_DECODE_THREADS = 8
@@ -45,211 +47,6 @@ SEEK_BACK = (0, 2, 10)
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _PHOTO_CODECS = {"png", "tiff", "bmp", "webp", "mjpeg", "jpeg2000", "jpegls", "targa"}
 _JPEG_CODECS = {"mjpeg", "webp"}
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn FFmpeg's errors on ``path`` into an ``InputError`` that says what to do."""
-    try:
-        yield
-    except InvalidDataError as error:
-        raise InputError(
-            f"{path} is not a video, or too damaged to read "
-            "(an mp4 that was cut off has lost its index); try to open it in a player"
-        ) from error
-    except (FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read: {reason}") from error
-
-
-def open_input(path: Path) -> InputContainer:
-    """Open a media file.
-
-    Raises:
-        InputError: if it is missing, empty, a folder, not readable or not media.
-    """
-    with reading(path):
-        if not path.exists():
-            raise InputError(f"{path} does not exist; check the spelling and the folder")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give a video or image file")
-        if not path.is_file():  # FFmpeg would wait for it for ever; sound needs a second reading
-            raise InputError(f"{path} is a pipe or a device; give a video or image file")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes); copy it again from where it came from")
-        # Absolute, so that no colon in a name is taken for a protocol; a % in the name of an
-        # image is not the pattern of a sequence.
-        container = av.open(
-            str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace"
-        )
-    if container.format.name == "tty":  # FFmpeg would make a film of the letters
-        container.close()
-        raise InputError(f"{path} is a text file; give a video or image file")
-    return container
-
-
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the best stream of moving pictures, or the still; never a cover picture.
-
-    Raises:
-        InputError: if there is none.
-    """
-    moving = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    best = container.streams.best("video")
-    if best in moving:
-        return best
-    if moving:
-        return moving[0]
-    if container.streams.audio:
-        raise InputError(f"{path} has sound but no moving picture; give a video file")
-    raise InputError(f"{path} has no picture; give a video or image file")
-
-
-def timed_streams(container: InputContainer) -> list[Any]:
-    """Return the streams whose packets a ``Clock`` must see: pictures, sound and subtitles."""
-    cover = av.stream.Disposition.attached_pic
-    return [
-        stream
-        for stream in container.streams
-        if stream.type in ("video", "audio", "subtitle") and not stream.disposition & cover
-    ]
-
-
-def seek(container: InputContainer, time: Fraction, origin: Fraction) -> None:
-    """Go to a point before ``time``, in seconds on the file's clock, where decoding may begin.
-
-    A container that was just opened stays where it is if ``time`` is not after ``origin``, its
-    beginning, or if it cannot seek: some cannot find their own first key frame again.
-    """
-    if time > origin:
-        with suppress(FFmpegError):
-            container.seek(int(time * SECOND))
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How stored pixels become upright: transpose first, then mirror."""
-
-    transpose: bool = False
-    mirror_x: bool = False
-    mirror_y: bool = False
-
-    @staticmethod
-    def of(frame: av.VideoFrame) -> Orientation:
-        """Read FFmpeg's display matrix, rounded to quarter turns (as libavutil/display.h)."""
-        for data in _side_data(frame):
-            if data.type == SideDataType.DISPLAYMATRIX:
-                a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
-                if abs(int(a)) >= abs(int(b)):
-                    return Orientation(mirror_x=bool(a < 0), mirror_y=bool(d < 0))
-                return Orientation(True, bool(c < 0), bool(b < 0))
-        return Orientation()
-
-    def __bool__(self) -> bool:
-        return self.transpose or self.mirror_x or self.mirror_y
-
-    def upright(self, picture: Picture, colour: Colour) -> Picture:
-        """Return a copy of ``picture`` with its pixels turned."""
-        width, height = picture.width, picture.height
-        if self.transpose:
-            width, height = height, width
-            picture = convert(picture, _turnable(picture.layout), colour)
-        old = picture.layout
-        x, y = (old.chroma_y, old.chroma_x) if self.transpose else (old.chroma_x, old.chroma_y)
-        turned = Picture.empty(width, height, replace(old, chroma_x=x, chroma_y=y), colour)
-        for target, plane in zip(turned.planes, picture.planes, strict=True):
-            target[:] = self._turn(plane)
-        if turned.alpha is not None and picture.alpha is not None:
-            turned.alpha[:] = self._turn(picture.alpha)
-        return turned
-
-    def _turn(self, plane: Any) -> Any:
-        if self.transpose:
-            plane = cv2.transpose(plane)
-        if self.mirror_x or self.mirror_y:
-            code = {(True, False): 1, (False, True): 0, (True, True): -1}
-            plane = cv2.flip(plane, code[self.mirror_x, self.mirror_y])
-        return plane
-
-
-def _turnable(layout: Layout) -> Layout:
-    """Return the layout itself, or 4:4:4 if FFmpeg cannot store it lying on its side."""
-    lying = replace(layout, chroma_x=layout.chroma_y, chroma_y=layout.chroma_x)
-    try:
-        av.VideoFormat(lying.name)
-    except ValueError:
-        return replace(layout, chroma_x=0, chroma_y=0)
-    return layout
-
-
-def _side_data(frame: av.VideoFrame) -> list[Any]:
-    """Return the side data of a frame as far as PyAV knows it.
-
-    Of a kind that it does not know, such as the EXIF of every photograph, PyAV makes an error; a
-    filter takes those kinds away.
-    """
-    try:
-        return list(cast("Iterable[Any]", frame.side_data))
-    except ValueError:
-        known = len(SideDataType)
-        unknown = [f"mode=delete:type={kind}" for kind in range(known, known + 16)]
-        graph = _graph(frame, Fraction(1), *(("sidedata", options) for options in unknown))
-        graph.push(frame)
-        return list(cast("Iterable[Any]", cast("av.VideoFrame", graph.pull()).side_data))
-
-
-class Deinterlacer:
-    """Passes progressive frames through; from the first interlaced one on, runs bwdif."""
-
-    def __init__(self) -> None:
-        self._graph: av.filter.Graph | None = None
-        self._shape: tuple[int, int, str] | None = None
-
-    def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]:
-        """Take a frame, yield those that are ready (one frame late once active)."""
-        if self._graph is None and not frame.interlaced_frame:
-            yield frame
-            return
-        shape = (frame.width, frame.height, frame.format.name)
-        if shape != self._shape:  # a filter keeps to the size it was made for
-            yield from self.flush()
-            self._graph = _graph(frame, time_base, ("bwdif", "mode=send_frame:deint=interlaced"))
-            self._shape = shape
-        assert self._graph is not None
-        frame.time_base = time_base
-        self._graph.push(frame)
-        yield from self._ready()
-
-    def flush(self) -> Iterator[av.VideoFrame]:
-        """Yield what is left."""
-        if self._graph is not None:
-            self._graph.push(None)
-            yield from self._ready()
-
-    def _ready(self) -> Iterator[av.VideoFrame]:
-        assert self._graph is not None
-        while True:
-            try:
-                frame = self._graph.pull()
-            except (BlockingIOError, EOFError):
-                return
-            assert isinstance(frame, av.VideoFrame)
-            yield frame
-
-
-def _graph(frame: av.VideoFrame, time_base: Fraction, *filters: tuple[str, str]) -> av.filter.Graph:
-    """Build a chain of filters, each a name and its options, for frames like ``frame``."""
-    graph = av.filter.Graph()
-    buffer = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=time_base
-    )
-    chain = [graph.add(name, options) for name, options in filters]
-    graph.link_nodes(buffer, *chain, graph.add("buffersink")).configure()
-    return graph
 
 
 class VideoFile:
@@ -274,6 +71,7 @@ class VideoFile:
         self.path = Path(path)
         self.window = window or Window()
         self.damage = Damage()
+        self._scaler = VideoReformatter()
         self._open()
         try:
             with reading(self.path):
@@ -349,7 +147,7 @@ class VideoFile:
             seconds=self._seconds(),
             pixel_aspect=aspect,
             codec=codec.name,
-            still=_is_still(self._container),
+            still=is_still(self._container),
         )
 
     def _meaning(self, first: av.VideoFrame) -> tuple[Layout, Colour]:
@@ -378,11 +176,11 @@ class VideoFile:
         )
 
     def _seconds(self) -> float | None:
-        if _is_still(self._container):
+        if is_still(self._container):
             return float(1 / self._rate)
         if self._stream.duration:
             total = self._stream.duration * self._time_base
-        elif (told := _duration_tag(self._stream.metadata.get("DURATION", ""))) is not None:
+        elif (told := duration_tag(self._stream.metadata.get("DURATION", ""))) is not None:
             total = told - self._origin
         elif self._container.duration:
             total = Fraction(self._container.duration, SECOND)
@@ -423,19 +221,7 @@ class VideoFile:
             self._note(
                 "the picture changes its size on the way; all frames were scaled to the first's"
             )
-        yuv = layout.family == "yuv"
-        matrix = int(self._colour.matrix) if yuv else None
-        span = (2 if self._colour.full_range else 1) if yuv else 2
-        return native.reformat(
-            *self._size,
-            layout.name,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            src_color_range=span,
-            dst_color_range=span,
-            interpolation="BICUBIC",
-            threads=1,
-        )
+        return rescaled(native, self._size, layout, self._colour, self._scaler)
 
     def _from_start(self) -> Iterator[av.VideoFrame]:
         """Decode from a little before the window's start, or from the file's beginning."""
@@ -562,16 +348,3 @@ class VideoFile:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _duration_tag(text: str) -> Fraction | None:
-    """Read when a track ends from the tag that Matroska's writers leave: ``00:01:02.345000000``."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", text)
-    if match is None:
-        return None
-    return int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])
-
-
-def _is_still(container: InputContainer) -> bool:
-    names = container.format.name.split(",")
-    return any(name == "image2" or name.endswith("_pipe") for name in names)
