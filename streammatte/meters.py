@@ -70,6 +70,7 @@ class Meters:
                     except StopIteration:
                         return
                 yield item
+                del item
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:

@@ -227,6 +227,7 @@ def _write(
     for frame in results:
         with meters.measure("encode"):
             sink.write(frame)
+        del frame
         count += 1
         now = time.perf_counter()
         if now - told >= TELL_EVERY:

@@ -4,6 +4,9 @@ A stage is a generator: it takes an iterator and yields another. Chained, stages
 run one after the other on the caller's thread; ``Threads.ahead`` puts everything
 upstream of it on a thread of its own, and changes nothing else: the same items
 come out in the same order, then the same end or the same exception.
+
+A frame is 3 to 25 MB, so whatever passes one on lets go of it (``del``) before it
+asks for the next.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class Threads:
         upstream: Iterable[T],
         name: str,
         *,
-        capacity: int = 4,
+        capacity: int = 1,
         overflow: Overflow = Overflow.WAIT,
     ) -> Iterator[T]:
         """Iterate ``upstream`` on a new thread, at most ``capacity`` items ahead."""
@@ -159,6 +162,7 @@ class _Buffer(Generic[T]):
                 item = self._items.popleft()
                 self._changed.notify_all()
             yield item
+            del item
         error, self._error = self._error, None
         try:
             if error is not None:
@@ -180,6 +184,7 @@ class _Worker(threading.Thread, Generic[T]):
         try:
             for item in self._upstream:
                 self.buffer.put(item)
+                del item
         except _Abandoned:
             self.buffer.end()
         except BaseException as error:  # noqa: BLE001  it is raised again, in the consumer

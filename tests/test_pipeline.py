@@ -281,8 +281,8 @@ def test_a_fault_in_a_video_background_surfaces_too(
 ) -> None:
     fault = Boom("boom")
     clip = str(EXAMPLES / "astronaut.mp4")
-    broken = fails_after(3, backgrounds.Clip._fitted, fault)
-    monkeypatch.setattr(backgrounds.Clip, "_fitted", broken)
+    broken = fails_after(3, backgrounds.fitted, fault)
+    monkeypatch.setattr(backgrounds, "fitted", broken)
     with pytest.raises(Boom) as caught:
         pipeline.render(SHORT, tmp_path / "out.mkv", options(clip, serial=serial))
     assert caught.value is fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
 from streammatte.options import (
     BackgroundSpec,
@@ -123,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     from streammatte.pipeline import render  # heavy: only once the options make sense
 
+    own_process()
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
         report = render(arguments.input, arguments.output, options, told.tell)
     told.done(report)

@@ -70,16 +70,24 @@ class Codec:
     """Whether its own bits say how wide a pixel is."""
     tag: str = ""
     """The FourCC that players want in mp4 and mov."""
+    light: bool = False
+    """Whether encoding with the default preset costs no more than matting does."""
 
+
+MAX_THREADS = 8
+"""Each costs an encoder the memory of a frame or more, and more do not make renders faster."""
 
 H264 = Codec(
     "libx264",
     ("mp4", "mov", "matroska"),
     crf=18,
     preset=("preset", "veryfast"),
+    # Looking ahead on a thread of its own holds four frames more and changes no bit.
+    options={"x264-params": "sync-lookahead=0"},
     delivery=True,
     whole_chroma=True,
     tells_aspect=True,
+    light=True,
 )
 HEVC = Codec(
     "libx265",
@@ -203,9 +211,18 @@ def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
         raise UsageError(f"{name} has no --bitrate; its quality is fixed")
 
 
-def encoder_options(codec: Codec, options: EncodeOptions) -> dict[str, str]:
-    """Return what to tell the encoder."""
+def encoder_threads(codec: Codec, options: EncodeOptions, cores: int) -> int:
+    """Return how many threads an encoder gets: half the cores if matting needs the other half."""
+    shares = codec.light and options.preset is None
+    return min(max(cores // 2, 1) if shares else cores, MAX_THREADS)
+
+
+def encoder_options(codec: Codec, options: EncodeOptions, *, centred: bool) -> dict[str, str]:
+    """Return what to tell the encoder; ``centred`` says where chroma lies (see ``Colour``)."""
     told = dict(codec.options)
+    for params in ("x264-params", "x265-params"):
+        if centred and params in told:
+            told[params] += ":chromaloc=1"
     if codec.preset is not None:
         told[codec.preset[0]] = options.preset or codec.preset[1]
     if options.bitrate is not None:

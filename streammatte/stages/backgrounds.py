@@ -7,6 +7,7 @@ blur is made from the frame itself, without the subject smeared into it.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -15,10 +16,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import SRGB, needs_light, through_light
-from streammatte.convert import convert, from_rgb, to_rgb
+from streammatte.convert import convert, from_rgb
 from streammatte.frames import Layout, Picture
 from streammatte.sources.video_file import VideoFile
-from streammatte.stages.foreground import black
+from streammatte.stages.foreground import black, plane_alphas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,29 +65,57 @@ def open_background(
     if clip.info.still:
         with clip:
             picture = next(clip.frames()).picture
-            return Still(_fitted_still(picture, clip.info.pixel_aspect, fit, info))
+        return Still(fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter()))
     return Clip(clip, fit, info, threads)
 
 
 def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
-    colour = np.full((info.height, info.width, 3), rgb, np.float32) / np.float32(255)
+    pixel = np.full((2, 2, 3), rgb, np.float32) / np.float32(255)
     if needs_light(SRGB, info.colour):
-        colour = np.broadcast_to(through_light(colour[:1, :1], SRGB, info.colour), colour.shape)
-    return from_rgb(colour, info.layout.with_alpha(alpha=False), info.colour)
+        pixel = through_light(pixel, SRGB, info.colour)
+    layout = info.layout.with_alpha(alpha=False)
+    picture = Picture.empty(info.width, info.height, layout, info.colour)
+    for target, plane in zip(
+        picture.planes, from_rgb(pixel, layout, info.colour).planes, strict=True
+    ):
+        target[:] = plane[0, 0]
+    return picture
 
 
-def _fitted_still(picture: Picture, aspect: Fraction, fit: Fit, info: VideoInfo) -> Picture:
-    rgb = to_rgb(picture)
-    if picture.alpha is not None:
-        rgb = rgb * np.asarray(picture.alpha / picture.layout.peak, np.float32)[..., None]
-    if needs_light(picture.colour, info.colour):
-        rgb = through_light(rgb, picture.colour, info.colour)
-    size, (x, y) = fit_size((picture.width * aspect, picture.height), info, fit)
-    shrinks = size[0] < picture.width
-    scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    canvas = np.zeros((info.height, info.width, 3), np.float32)
-    _paste(canvas, np.clip(scaled, 0, 1), x, y)
-    return from_rgb(canvas, info.layout.with_alpha(alpha=False), info.colour)
+def fitted(
+    picture: Picture, aspect: Fraction, fit: Fit, info: VideoInfo, scaler: VideoReformatter
+) -> Picture:
+    """Return a background's picture in the footage's size, layout and colour; clear is black.
+
+    It is scaled first, in its own colour, so that a large photograph costs no more than a frame.
+
+    Args:
+        picture: The background's.
+        aspect: Width to height of its pixels.
+        fit: How it fills the frame.
+        info: The footage.
+        scaler: Used from this thread alone.
+    """
+    target, own = info.layout.with_alpha(alpha=False), picture.layout
+    size, (x, y) = fit_size((picture.width * aspect, picture.height), info, fit, step=2)
+    chroma = (target.chroma_x, target.chroma_y) if own.family == "yuv" else (0, 0)
+    layout = Layout(own.family, own.depth, *chroma, alpha=own.alpha).stored
+    picture = _on_black(picture.scaled(*size, layout, scaler))
+    if size != (info.width, info.height):
+        picture = _placed(picture, info, x, y)
+    return convert(picture, target, info.colour)
+
+
+def _on_black(picture: Picture) -> Picture:
+    if picture.alpha is None:
+        return picture
+    layout = picture.layout.with_alpha(alpha=False)
+    result = Picture.empty(picture.width, picture.height, layout, picture.colour)
+    for index, coverage in enumerate(plane_alphas(picture, picture.alpha)):
+        share = coverage / np.float32(picture.layout.peak)
+        level = np.float32(black(picture)[index])
+        result.planes[index][:] = np.rint(level + share * (picture.planes[index] - level))
+    return result
 
 
 def fit_size(
@@ -148,9 +177,9 @@ class Clip:
 
     def __init__(self, clip: VideoFile, fit: Fit, info: VideoInfo, threads: Threads) -> None:
         self._clip = clip
-        self._fit: Fit = fit
-        self._info = info
-        self._scaler = VideoReformatter()
+        self._fit = partial(
+            fitted, aspect=clip.info.pixel_aspect, fit=fit, info=info, scaler=VideoReformatter()
+        )
         self._pictures = threads.ahead(self._played(), "background", capacity=2)
         self._now: Picture | None = None
         self._next: tuple[Fraction, Picture] | None = None
@@ -178,22 +207,11 @@ class Clip:
                     time = frame.pts * frame.time_base
                     begin = time if begin is None else begin
                     end = time + (frame.duration * frame.time_base or 1 / self._clip.info.rate)
-                    yield base + time - begin, self._fitted(frame.picture)
+                    yield base + time - begin, self._fit(frame.picture)
             assert begin is not None
             assert end is not None
             base += end - begin
             self._clip = VideoFile(self._clip.path)
-
-    def _fitted(self, picture: Picture) -> Picture:
-        target = self._info.layout.with_alpha(alpha=False)
-        shape = (picture.width * self._clip.info.pixel_aspect, picture.height)
-        size, (x, y) = fit_size(shape, self._info, self._fit, step=2)
-        own = picture.layout
-        chroma = (target.chroma_x, target.chroma_y) if own.family == "yuv" else (0, 0)
-        scaled = picture.scaled(*size, Layout(own.family, own.depth, *chroma).stored, self._scaler)
-        if size != (self._info.width, self._info.height):
-            scaled = _placed(scaled, self._info, x, y)
-        return convert(scaled, target, self._info.colour)
 
 
 def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:

@@ -15,7 +15,7 @@ from streammatte.colour import black_level, white_level
 from streammatte.convert import convert
 from streammatte.frames import Picture
 from streammatte.stages import kernels
-from streammatte.stages.foreground import black, local_means
+from streammatte.stages.foreground import black, local_means, plane_alphas
 from streammatte.stages.refine import enlarge
 
 if TYPE_CHECKING:
@@ -45,13 +45,15 @@ def over(
     """
     scaler = VideoReformatter()
     for matte in mattes:
-        frame = matte.frame
-        alpha = full_size(matte)
         with meters.measure("background"):
-            behind = background.behind(frame, matte.alpha)
+            behind = background.behind(matte.frame, matte.alpha)
         with meters.measure("foreground"):
-            means = local_means(frame.picture, matte.alpha, scaler) if decontaminate else None
-        yield replace(frame, picture=blend(frame.picture, behind, alpha, means))
+            means = None
+            if decontaminate:
+                means = local_means(matte.frame.picture, matte.alpha, scaler)
+        picture = blend(matte.frame.picture, behind, full_size(matte), means)
+        yield replace(matte.frame, picture=picture)
+        del matte, picture
 
 
 def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
@@ -66,6 +68,7 @@ def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
         picture = with_room(matte.frame.picture)
         means = local_means(picture, matte.alpha, scaler) if decontaminate else None
         yield replace(matte.frame, picture=isolate(picture, full_size(matte), means))
+        del matte, picture
 
 
 def with_room(picture: Picture) -> Picture:
@@ -118,17 +121,6 @@ def isolate(front: Picture, alpha: Samples, means: Floats | None) -> Picture:
     else:
         result.alpha[:] = np.rint(alpha * np.float32(layout.peak / opaque))
     return result
-
-
-def plane_alphas(picture: Picture, alpha: Samples) -> list[Samples]:
-    """Return the alpha for each plane: chroma's averaged from the luma pixels it belongs to."""
-    layout = picture.layout
-    if layout.family == "rgb" or not (layout.chroma_x or layout.chroma_y):
-        return [alpha] * 3
-    thinned = np.empty(picture.planes[1].shape, alpha.dtype)
-    cosited = not picture.colour.centred_chroma
-    kernels.thin(thinned, alpha, layout.chroma_x, layout.chroma_y, cosited)
-    return [alpha, thinned, thinned]
 
 
 def _limits(picture: Picture, index: int) -> tuple[np.float32, np.float32]:

@@ -7,12 +7,13 @@ only, in the kernels. It is linear in each channel, so it works on Y'CbCr as it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from streammatte.colour import black_level
+from streammatte.stages import kernels
 
 if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
@@ -64,6 +65,17 @@ def black(picture: Picture) -> Floats:
     level = black_level(picture.colour, picture.layout.depth)
     chroma = level if picture.layout.family == "rgb" else picture.layout.neutral
     return np.array([level, chroma, chroma], np.float32)
+
+
+def plane_alphas(picture: Picture, alpha: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the alpha for each plane: chroma's averaged from the luma pixels it belongs to."""
+    layout = picture.layout
+    if layout.family == "rgb" or not (layout.chroma_x or layout.chroma_y):
+        return [alpha] * 3
+    thinned = np.empty(picture.planes[1].shape, alpha.dtype)
+    cosited = not picture.colour.centred_chroma
+    kernels.thin(thinned, alpha, layout.chroma_x, layout.chroma_y, cosited)
+    return [alpha, thinned, thinned]
 
 
 def _mean_where(weight: Floats, colours: Floats, window: int, fallback: Floats) -> Floats:

@@ -35,6 +35,7 @@ def infer(
             own = cv2.resize(own_alpha(frame.picture), size, interpolation=cv2.INTER_AREA)
             alpha = np.minimum(alpha, own)
         yield Matte(frame, view, alpha)
+        del frame
 
 
 def take_own(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Matte]:
@@ -42,6 +43,7 @@ def take_own(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Matte]:
     scaler = VideoReformatter()
     for frame in frames:
         yield Matte(frame, frame.picture.view(*size, scaler), own_alpha(frame.picture))
+        del frame
 
 
 def own_alpha(picture: Picture) -> NDArray[np.float32]:

@@ -35,6 +35,7 @@ def snap(mattes: Iterable[Matte]) -> Iterator[Matte]:
         guide = cv2.cvtColor(matte.view, cv2.COLOR_RGB2GRAY) / np.float32(255)
         alpha = guided_filter(guide, matte.alpha)
         yield replace(matte, alpha=np.clip((alpha - LEAST) / (GREATEST - LEAST), 0, 1))
+        del matte
 
 
 def guided_filter(

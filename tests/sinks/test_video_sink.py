@@ -16,7 +16,7 @@ from streammatte.colour import Colour, Matrix
 from streammatte.errors import OutputError, UsageError
 from streammatte.frames import Frame, Layout, Picture, VideoInfo
 from streammatte.options import BackgroundSpec, EncodeOptions, RenderOptions
-from streammatte.sinks import CODECS, open_sink
+from streammatte.sinks import CODECS, codecs, open_sink
 from streammatte.sinks.codecs import EXTENSIONS, plan
 from streammatte.sinks.video_file import VideoFileSink
 from streammatte.sources.synthetic import Synthetic
@@ -374,3 +374,18 @@ def test_an_encoder_that_refuses_is_one_line(tmp_path: Path) -> None:
         write(tmp_path / "o.mp4", info, preset="no-such-preset")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("codec", [codecs.H264, codecs.HEVC])
+def test_centred_chroma_is_told_to_the_encoder(codec: codecs.Codec) -> None:
+    told = codecs.encoder_options(codec, EncodeOptions(), centred=True)
+    assert any("chromaloc=1" in value for value in told.values())
+    told = codecs.encoder_options(codec, EncodeOptions(), centred=False)
+    assert not any("chromaloc" in value for value in told.values())
+
+
+def test_a_light_encoder_leaves_cores_to_the_network() -> None:
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(), 1) == 1
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(), 4) == 2
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(preset="slow"), 4) == 4
+    assert codecs.encoder_threads(codecs.HEVC, EncodeOptions(), 64) == codecs.MAX_THREADS

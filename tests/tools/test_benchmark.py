@@ -54,7 +54,7 @@ class TestFigures:
         assert result["ours_fps"] == 5.0
 
     def test_table_has_a_row_for_each_answer(self, tool: ModuleType) -> None:
-        pair = {"ours_fps": 60.04, "other_fps": 59.0, "frame_rate_ratio": 1.018}
+        pair = {"ours_fps": 60.04, "other_fps": 59.0, "frame_rate_ratio": 1.018, "cpu_ratio": 1.2}
         short = {"frames": 300, "peak_mb": 400.2}
         memory = {"short": short, "long": {"frames": 3000, "peak_mb": 410.0}, "peak_ratio": 1.0245}
         results = {
@@ -65,7 +65,7 @@ class TestFigures:
         lines = tool.table(results).splitlines()
         assert len(lines) == 2 + 4
         assert {line.count("|") for line in lines} == {6}
-        assert "| 60.0 fps | 59.0 fps | 1.02 | at least 0.9 |" in lines[2]
+        assert "| 60.0 fps | 59.0 fps | 1.02 (1.20) | at least 0.9 |" in lines[2]
         assert "19.3 ms" in lines[4]
         assert "| 410 MB | 400 MB | 1.02 |" in lines[5]
 
