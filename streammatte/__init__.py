@@ -11,7 +11,8 @@ Importing this imports nothing heavy.
 
 from __future__ import annotations
 
+from streammatte import errors
 from streammatte.api import mattes, render
 
-__all__ = ["__version__", "mattes", "render"]
+__all__ = ["__version__", "errors", "mattes", "render"]
 __version__ = "0.1.0"

@@ -108,7 +108,9 @@ def mattes(
 ) -> Iterator[Cutout]:
     """Iterate over footage with the matte of every frame, to composite yourself.
 
-    The arguments are those of ``render``. Decoding and matting run ahead on threads of their own,
+    The arguments mean what they mean for ``render``.
+
+    Decoding and matting run ahead on threads of their own,
     which end when the iterator is exhausted or closed.
 
     Yields:

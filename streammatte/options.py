@@ -77,10 +77,12 @@ class BackgroundSpec:
         if text and (_exists(text) or Path(text).suffix):
             return BackgroundSpec("file", path=text)
         near = difflib.get_close_matches(word, ("blur", "transparent", *NAMED_COLOURS), 1)
+        if digits := re.fullmatch(r"(?:0x)?([0-9a-f]{6})", word):
+            near = [f"'#{digits[1]}'"]
         raise UsageError(
             f"--bg: {text!r} is neither a file nor a background; "
             + (f"did you mean {near[0]}? " if near else "")
-            + f"Give an image, a video, #00b140, {', '.join(NAMED_COLOURS)}, blur, blur:RADIUS "
+            + f"give an image, a video, #00b140, {', '.join(NAMED_COLOURS)}, blur, blur:RADIUS "
             "or transparent"
         )
 

@@ -115,18 +115,18 @@ def render(
     meters = Meters()
     with open_source(where, options.window) as source:
         info, spec = source.info, options.background
-        path = default_output(info.path, spec.label, info, alpha=spec.kind == "transparent")
-        path = path if output is None else Path(output)
+        path = Path(output) if output is not None else default_output(info, options)
         with (
             _matting(source, options, meters) as matting,
             open_sink(path, source, options) as sink,
             Threads(serial=options.serial) as threads,
         ):
             background = open_background(spec, options.fit, info, threads)
+            coverage = matte.Coverage()
             tell(_start(where, path, matting, sink, source))
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
-            mattes = threads.ahead(matting.mattes(frames), "matte")
+            mattes = threads.ahead(coverage.watch(matting.mattes(frames)), "matte")
             decontaminate = options.decontaminate and not matting.own
             if background is None:
                 results = composite.cut_out(mattes, decontaminate=decontaminate)
@@ -134,7 +134,8 @@ def render(
                 results = composite.over(mattes, background, meters, decontaminate=decontaminate)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
-    return _report(where, path, matting, sink, source, count, time.perf_counter() - begun, meters)
+    notes = [*sink.notes, *coverage.notes, *(background.notes if background else [])]
+    return _report(where, path, matting, sink.description, source, count, begun, meters, notes)
 
 
 def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
@@ -178,7 +179,9 @@ def _matting(source: Source, options: RenderOptions, meters: Meters) -> Iterator
     if first is None:
         raise InputError("the footage has no frames")
     frames = itertools.chain([first], frames)
-    if matte.brings_matte(first.picture):
+    own = matte.brings_matte(first.picture)
+    del first  # or it would be kept to the end
+    if own:
         take = partial(matte.take_own, size=size)
         yield _Matting(
             frames, take, own=True, size=size, model="the footage's alpha", runtime="none"
@@ -255,13 +258,14 @@ def _report(
     where: str | Path,
     path: Path,
     matting: _Matting,
-    sink: Sink,
+    codec: str,
     source: Source,
     count: int,
-    seconds: float,
+    begun: float,
     meters: Meters,
+    notes: list[str],
 ) -> Report:
-    damage = source.damage
+    damage, seconds = source.damage, time.perf_counter() - begun
     return Report(
         input=str(where),
         output=str(path),
@@ -270,12 +274,12 @@ def _report(
         fps=round(count / seconds, 2),
         model=matting.model,
         runtime=matting.runtime,
-        codec=sink.description,
+        codec=codec,
         colour=str(source.info.colour),
         assumed=source.info.colour.assumed,
         corrupt_frames=damage.corrupt_frames,
         lost_packets=damage.lost_packets,
         dropped_frames=damage.dropped_frames,
-        notes=[*damage.notes, *sink.notes],
+        notes=list(dict.fromkeys([*damage.notes, *notes])),
         milliseconds=meters.milliseconds(count),
     )

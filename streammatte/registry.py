@@ -29,23 +29,34 @@ class Registry:
     """Maps names to code, lazily, and says what is meant when a name is unknown."""
 
     def __init__(
-        self, kind: str, entries: dict[str, Entry], error: type[StreamMatteError] = UsageError
+        self,
+        kind: str,
+        entries: dict[str, Entry],
+        error: type[StreamMatteError] = UsageError,
+        *,
+        aliases: dict[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.entries = entries
         self._error = error
+        self._aliases = aliases or {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
     def entry(self, name: str) -> Entry:
-        """Return the line for ``name``.
+        """Return the line for ``name``; see ``known``."""
+        return self.entries[self.known(name)]
+
+    def known(self, name: str) -> str:
+        """Return the name in the table for a name as people write it: any case, or an alias.
 
         Raises:
             StreamMatteError: of the registry's kind, with the nearest known name.
         """
-        if name in self.entries:
-            return self.entries[name]
+        plain = self._aliases.get(name.lower(), name.lower())
+        if plain in self.entries:
+            return plain
         near = difflib.get_close_matches(name, self.entries, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.entries)}"
         raise self._error(f"unknown {self.kind}: {name}; {hint}")

@@ -49,7 +49,7 @@ def test_importing_is_light() -> None:
 
 
 def test_what_is_exported() -> None:
-    assert streammatte.__all__ == ["__version__", "mattes", "render"]
+    assert streammatte.__all__ == ["__version__", "errors", "mattes", "render"]
     assert all(hasattr(streammatte, name) for name in streammatte.__all__)
 
 

@@ -476,7 +476,7 @@ import streammatte
 print(*[name for name in {HEAVY!r} if name in sys.modules])
 print(*sorted(
     name for name, value in vars(streammatte).items()
-    if name == "__version__" or not (
+    if name in ("__version__", "errors") or not (
         name.startswith("_") or isinstance(value, types.ModuleType) or name == "annotations"
     )
 ))

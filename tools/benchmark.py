@@ -62,7 +62,7 @@ PRESET, CRF = "veryfast", 18
 
 In question a both sides get a thread a core and look ahead on none of their own; what x264 says it
 was told is read from both results and must agree. In question b each has its own defaults: a
-render gives x264 half the cores, a plain loop leaves it to x264, which takes 1.5 threads a core.
+render gives x264 a thread a core, a plain loop leaves it to x264, which takes 1.5.
 """
 LOOKAHEAD = "sync-lookahead=0"
 RATE = 30
@@ -564,8 +564,8 @@ def measure_memory(media: Media, plan: Plan, folder: Path, cache: Path) -> dict[
     return {
         "short": {"frames": plan.frames, **short},
         "long": {"frames": plan.frames * plan.long, **long},
-        "peak_ratio": long["peak_mb"] / short["peak_mb"],
-        "steady_ratio": long["steady_mb"] / short["steady_mb"],
+        "peak_ratio": long["peak_mib"] / short["peak_mib"],
+        "steady_ratio": long["steady_mib"] / short["steady_mib"],
     }
 
 
@@ -573,14 +573,14 @@ def watch_memory(clip: Path, background: Path, output: Path) -> dict[str, Any]:
     """Render by the command line and sample the memory that the process has resident.
 
     Returns:
-        ``peak_mb``; ``steady_mb``, the median of the last third; ``every_second_mb``.
+        ``peak_mib``; ``steady_mib``, the median of the last third; ``every_second_mib``.
     """
     command = [sys.executable, "-m", "streammatte", "render", clip, "-o", output, "-y", "-q"]
     samples = []
     with psutil.Popen([*map(str, command), "--bg", str(background)]) as process:
         while process.poll() is None:
             try:
-                samples.append(process.memory_info().rss / 1e6)
+                samples.append(process.memory_info().rss / 2**20)
             except psutil.Error:
                 break
             time.sleep(0.05)
@@ -588,9 +588,9 @@ def watch_memory(clip: Path, background: Path, output: Path) -> dict[str, Any]:
         raise BenchmarkError(f"rendering {clip} ended with {process.returncode}")
     samples = [sample for sample in samples if sample]
     return {
-        "peak_mb": max(samples),
-        "steady_mb": statistics.median(samples[len(samples) * 2 // 3 :]),
-        "every_second_mb": [round(sample, 1) for sample in samples[::20]],
+        "peak_mib": max(samples),
+        "steady_mib": statistics.median(samples[len(samples) * 2 // 3 :]),
+        "every_second_mib": [round(sample, 1) for sample in samples[::20]],
     }
 
 
@@ -684,8 +684,8 @@ def table(results: dict[str, Any]) -> str:
         short, long = answer["short"], answer["long"]
         rows.append(
             f"| peak memory at {size}: {long['frames']} frames against {short['frames']} "
-            f"| {long['peak_mb']:.0f} MB | {short['peak_mb']:.0f} MB "
-            f"| {answer['peak_ratio']:.2f} | under 500 MB, at most 1.05 |"
+            f"| {long['peak_mib']:.0f} MiB | {short['peak_mib']:.0f} MiB "
+            f"| {answer['peak_ratio']:.2f} | under 500 MiB, at most 1.05 |"
         )
     return "\n".join(rows)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streammatte
 from streammatte.cli import console, doctor, models, render
+from streammatte.cli.hints import unknown_word
 from streammatte.cli.signals import interruptible
 from streammatte.errors import (
     DependencyError,
@@ -62,10 +63,12 @@ def _run(words: list[str]) -> int:
         console.say(parser.format_help())
         return UsageError.exit_code
     try:
-        arguments = parser.parse_args(words)
+        arguments, unknown = parser.parse_known_args(words)
     except SystemExit as end:  # after --help and --version
         console.out("")
         return int(end.code or 0)
+    if unknown:
+        raise UsageError(unknown_word(unknown[0], words))
     code: int = arguments.run(arguments)
     return code
 
@@ -74,6 +77,8 @@ class _Parser(argparse.ArgumentParser):
     """Raises what is wrong instead of repeating all options."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("argument --bg: expected"):
+            message += "; a colour must be quoted in a shell: --bg '#00b140'"
         raise UsageError(f"{message}; see {self.prog} --help")
 
 

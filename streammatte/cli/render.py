@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
+from streammatte.errors import UsageError
 from streammatte.options import (
     BackgroundSpec,
     EncodeOptions,
@@ -45,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bg",
-        required=True,
         metavar="BACKGROUND",
         help="beach.jpg, loop.mp4, '#00b140', green, blur, blur:20 or transparent",
     )
@@ -132,6 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: Any) -> RenderOptions:
+    if arguments.bg is None:
+        raise UsageError("what goes behind? give --bg beach.jpg, --bg blur, --bg '#00b140' ...")
     bitrate = parse_bitrate(arguments.bitrate) if arguments.bitrate is not None else None
     return RenderOptions(
         background=BackgroundSpec.parse(arguments.bg),

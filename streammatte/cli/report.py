@@ -43,9 +43,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "written", report.codec
     assumed = f" (not all of it is tagged; assumed: {report.assumed})" if report.assumed else ""
     yield "colour", report.colour + assumed
-    stages = {name: each["cpu"] for name, each in report.milliseconds.items()}
-    each = ", ".join(f"{name} {cpu:.1f}" for name, cpu in stages.items())
-    yield "CPU time", f"{sum(stages.values()):.1f} ms a frame: {each}"
+    if report.frames > 1:
+        yield "CPU time", _times(report)
     damage = [
         f"{count} {one if count == 1 else many}"
         for count, one, many in (
@@ -59,3 +58,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield "damage", ", ".join(damage)
     for note in report.notes:
         yield "note", note
+
+
+def _times(report: Report) -> str:
+    stages = {name: each["cpu"] for name, each in report.milliseconds.items()}
+    each = ", ".join(f"{name} {cpu:.1f}" for name, cpu in stages.items())
+    return f"{sum(stages.values()):.1f} ms a frame: {each}"

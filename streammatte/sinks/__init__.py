@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streammatte.errors import UsageError
+from streammatte.options import EncodeOptions
 from streammatte.sinks.base import Sink, check_target
 from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, plan
 
@@ -34,7 +35,11 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         if not info.still:
             raise UsageError(f"{path.name} is one image; give footage a video name such as .mp4")
-        return ImageFile(path, alpha=alpha)
+        if options.encode != EncodeOptions():
+            raise UsageError(
+                f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
+            )
+        return ImageFile(path, info, alpha=alpha)
     decided = plan(path, info, options.encode, alpha=alpha)
     tracks = source if isinstance(source, VideoFile) and not info.still else None
     return VideoFileSink(decided, info, options.encode, tracks)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 
 from streammatte.colour import (
+    HD_LINES,
     SRGB,
     TRANSFER_BT709,
     TRANSFER_HLG,
@@ -23,7 +24,7 @@ from streammatte.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
-    from streammatte.options import EncodeOptions
+    from streammatte.options import EncodeOptions, RenderOptions
 
 EXTENSIONS = {
     ".mp4": "mp4",
@@ -53,6 +54,9 @@ class Codec:
     """The default quality; ``None`` if the encoder has no such scale."""
     preset: tuple[str, str] | None = None
     """The encoder's option for speed against size, and its default value."""
+    worst_crf: int = 0
+    """The end of its scale of quality."""
+    presets: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     delivery: bool = False
     """Made for players: R'G'B' becomes 4:2:0, as all of them expect."""
@@ -70,29 +74,35 @@ class Codec:
     """Whether its own bits say how wide a pixel is."""
     tag: str = ""
     """The FourCC that players want in mp4 and mov."""
-    light: bool = False
-    """Whether encoding with the default preset costs no more than matting does."""
 
 
 MAX_THREADS = 8
 """Each costs an encoder the memory of a frame or more, and more do not make renders faster."""
 
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
 H264 = Codec(
     "libx264",
     ("mp4", "mov", "matroska"),
     crf=18,
+    worst_crf=51,
+    presets=_X26X_PRESETS,
     preset=("preset", "veryfast"),
     # Looking ahead on a thread of its own holds four frames more and changes no bit.
     options={"x264-params": "sync-lookahead=0"},
     delivery=True,
     whole_chroma=True,
     tells_aspect=True,
-    light=True,
 )
 HEVC = Codec(
     "libx265",
     ("mp4", "mov", "matroska"),
     crf=20,
+    worst_crf=51,
+    presets=_X26X_PRESETS,
     preset=("preset", "veryfast"),
     options={"x265-params": "log-level=error"},
     delivery=True,
@@ -105,6 +115,8 @@ AV1 = Codec(
     "libsvtav1",
     ("mp4", "matroska", "webm"),
     crf=28,
+    worst_crf=63,
+    presets=tuple(map(str, range(14))),
     preset=("preset", "8"),
     delivery=True,
     whole_chroma=True,
@@ -114,6 +126,8 @@ VP9 = Codec(
     ("webm", "matroska"),
     alpha=True,
     crf=24,
+    worst_crf=63,
+    presets=tuple(map(str, range(9))),
     preset=("cpu-used", "5"),
     options={"deadline": "good", "row-mt": "1", "b": "0"},
     delivery=True,
@@ -143,6 +157,13 @@ CODECS = Registry(
         "ffv1": Entry("streammatte.sinks.codecs:FFV1", "lossless archive; carries alpha"),
         "qtrle": Entry("streammatte.sinks.codecs:QTRLE", "lossless 8-bit R'G'B'; carries alpha"),
         "png": Entry("streammatte.sinks.codecs:PNG", "lossless R'G'B'; carries alpha"),
+    },
+    aliases={
+        **dict.fromkeys(("x264", "libx264", "h.264", "avc"), "h264"),
+        **dict.fromkeys(("h265", "x265", "libx265", "h.265"), "hevc"),
+        **dict.fromkeys(("svtav1", "libsvtav1"), "av1"),
+        **dict.fromkeys(("libvpx-vp9",), "vp9"),
+        **dict.fromkeys(("prores_ks", "prores_aw", "prores4444"), "prores"),
     },
 )
 
@@ -187,6 +208,7 @@ def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) ->
             f"{path.suffix} carries no alpha with any codec; use .mov (ProRes 4444), .webm (VP9) "
             "or .mkv (FFV1)"
         )
+    name = CODECS.known(name)
     codec: Codec = CODECS.load(name)
     if alpha and not codec.alpha:
         carriers = ", ".join(key for key in CODECS if CODECS.load(key).alpha)
@@ -209,12 +231,12 @@ def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
         raise UsageError(f"{name} has no --preset")
     if options.bitrate is not None and codec.crf is None:
         raise UsageError(f"{name} has no --bitrate; its quality is fixed")
-
-
-def encoder_threads(codec: Codec, options: EncodeOptions, cores: int) -> int:
-    """Return how many threads an encoder gets: half the cores if matting needs the other half."""
-    shares = codec.light and options.preset is None
-    return min(max(cores // 2, 1) if shares else cores, MAX_THREADS)
+    if options.crf is not None and options.crf > codec.worst_crf:
+        raise UsageError(f"--crf for {name} goes from 0 to {codec.worst_crf}, got {options.crf:g}")
+    if options.preset is not None and options.preset not in codec.presets:
+        raise UsageError(
+            f"{name} has no --preset {options.preset}; it has {', '.join(codec.presets)}"
+        )
 
 
 def encoder_options(codec: Codec, options: EncodeOptions, *, centred: bool) -> dict[str, str]:
@@ -303,8 +325,8 @@ def _target_colour(info: VideoInfo, layout: Layout, codec: Codec) -> Colour:
     if layout.family == "rgb" and info.layout.family == "yuv":
         return replace(SRGB, primaries=colour.primaries, transfer=colour.transfer)
     if layout.family == "yuv" and info.layout.family == "rgb":
-        matrix = Matrix.BT709 if info.height >= 720 else Matrix.SMPTE170M  # noqa: PLR2004
-        return Colour(matrix, full_range=False)
+        matrix = Matrix.BT709 if info.height >= HD_LINES else Matrix.SMPTE170M
+        return replace(colour, matrix=matrix, full_range=False)
     if codec.limited_only and layout.family == "yuv":
         return _prores_colour(colour)
     return colour
@@ -321,15 +343,23 @@ def _prores_colour(colour: Colour) -> Colour:
     return replace(colour, matrix=matrix, transfer=transfer, full_range=False)
 
 
-def default_output(source: Path | None, label: str, info: VideoInfo, *, alpha: bool) -> Path:
+def default_output(info: VideoInfo, options: RenderOptions) -> Path:
     """Return the name of a result that was given none: ``talk_beach.mp4`` beside the footage."""
-    base = source or Path("synthetic.mp4")
-    suffix = base.suffix.lower()
+    base = info.path or Path("synthetic.mp4")
+    return base.with_name(f"{base.stem}_{options.background.label}{_suffix(info, options)}")
+
+
+def _suffix(info: VideoInfo, options: RenderOptions) -> str:
+    """Return the footage's own extension if it can hold the result, else the most usual one."""
+    own = info.path.suffix.lower() if info.path else ".mp4"
+    alpha = options.background.kind == "transparent"
     if info.still:
-        keeps = suffix in IMAGE_EXTENSIONS and not alpha
-        suffix = suffix if keeps else ".png"
-    elif alpha:
-        suffix = ".mov"
-    elif EXTENSIONS.get(suffix) is None or suffix == ".webm":
-        suffix = ".mp4"
-    return base.with_name(f"{base.stem}_{label}{suffix}")
+        return own if own in IMAGE_EXTENSIONS and not alpha else ".png"
+    if options.encode.codec is not None:
+        containers = CODECS.load(options.encode.codec).containers
+        wish = EXTENSIONS.get(own) if not alpha else None
+        muxer = wish if wish in containers else containers[0]
+        return own if wish == muxer else next(ext for ext in EXTENSIONS if EXTENSIONS[ext] == muxer)
+    if alpha:
+        return ".mov"
+    return own if own in EXTENSIONS and own != ".webm" else ".mp4"

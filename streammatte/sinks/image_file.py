@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streammatte.frames import Frame, Picture
+    from streammatte.frames import Frame, Picture, VideoInfo
 
 _DEEP = (".png", ".tif", ".tiff")
 """What can hold 16 bits a channel."""
@@ -34,8 +34,8 @@ _PARAMETERS = {
 class ImageFile:
     """Writes the one frame that it is given."""
 
-    def __init__(self, path: Path, *, alpha: bool) -> None:
-        """Prepare to write ``path``.
+    def __init__(self, path: Path, info: VideoInfo, *, alpha: bool) -> None:
+        """Prepare to write ``path`` for a photograph like ``info``.
 
         Raises:
             UsageError: if its kind cannot hold alpha and should.
@@ -46,6 +46,8 @@ class ImageFile:
         self._file = PartFile(path)
         self._suffix = suffix
         self.notes: list[str] = []
+        if info.layout.depth > 8 and suffix not in _DEEP:  # noqa: PLR2004
+            self.notes.append(f"{info.layout.depth} bit reduced to 8: use .png or .tif for more")
         self.description = f"{suffix[1:].upper()} image{' with alpha' if alpha else ''}"
 
     def write(self, frame: Frame) -> None:

@@ -59,17 +59,22 @@ class SideStreams:
         self._origin = Fraction(self._input.start_time or 0, SECOND)
         self._tracks: dict[int, Track] = {}
         self._packets: Iterator[Any] = self._wanted()
-        for stream in self._input.streams:
-            self._announce(stream, source)
-        self._copy_metadata()
-        self._next = next(self._packets, None)
+        try:
+            for stream in self._input.streams:
+                self._announce(stream, source)
+            self._copy_metadata()
+            self._next = next(self._packets, None)
+        except BaseException:
+            self.close()
+            raise
 
     def _announce(self, stream: Any, source: VideoFile) -> None:
         if stream.type == "attachment":
             self._attach(stream)
         elif stream.type == "video" and stream.index != source.stream_index:
             cover = stream.disposition & av.stream.Disposition.attached_pic
-            self.notes.append(f"the {'cover' if cover else 'second'} picture was left out")
+            other = f"picture stream #{stream.index} ({stream.width}x{stream.height})"
+            self.notes.append(f"{'the cover picture' if cover else other} was left out")
         elif stream.type in ("audio", "subtitle"):
             self._carry(stream)
 
@@ -147,6 +152,9 @@ class SideStreams:
                     if time >= end + _LATE:
                         return
                     continue
+                if end is not None and packet.stream.type == "subtitle":
+                    left = int((end - time) / packet.time_base)
+                    packet.duration = min(packet.duration or left, left)
             yield packet
 
     def _demuxed(self) -> Iterator[Any]:

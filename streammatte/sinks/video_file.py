@@ -15,7 +15,7 @@ from av.error import ArgumentError, FFmpegError, InvalidDataError
 from streammatte.convert import convert
 from streammatte.errors import InputError, OutputError
 from streammatte.sinks.base import PartFile
-from streammatte.sinks.codecs import encoder_options, encoder_threads
+from streammatte.sinks.codecs import MAX_THREADS, encoder_options
 from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
 from streammatte.sources.video_file import VideoFile
 
@@ -99,6 +99,7 @@ class VideoFileSink:
         except BaseException:
             self._abandon()
             raise
+        self.notes += _reductions(plan, info)
         if info.pixel_aspect != 1 and not plan.tells_aspect:
             self.notes.append(
                 f"{plan.path.suffix} with {plan.name} cannot tell that pixels are not square: "
@@ -131,7 +132,7 @@ class VideoFileSink:
         context.color_primaries = plan.colour.primaries
         context.color_trc = plan.colour.transfer
         context.thread_type = "AUTO"
-        context.thread_count = encoder_threads(plan.codec, options, os.cpu_count() or 1)
+        context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
         if options.bitrate is not None:
             context.bit_rate = options.bitrate
         if plan.codec.tag and plan.muxer in ("mp4", "mov"):
@@ -176,7 +177,7 @@ class VideoFileSink:
             duration = self._durations.pop(packet.pts, 0)
             if duration:
                 packet.duration = duration
-            if self._side is not None:
+            if self._side is not None and packet.dts is not None:
                 self._mux_side(self._side.until(packet.dts * packet.time_base))
             self._container.mux(packet)
 
@@ -250,6 +251,17 @@ def _container_options(plan: Plan, info: VideoInfo, source: VideoFile | None) ->
         ticks = max(MOVIE_TIMESCALE, info.time_base.denominator, *rates)
         options["movie_timescale"] = str(ticks)
     return options
+
+
+def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
+    """Say what the encoder cannot hold of the footage's samples."""
+    old, new = info.layout, plan.layout
+    notes = []
+    if new.depth < old.depth:
+        notes.append(f"{old.depth} bit reduced to {new.depth} ({plan.name}, {plan.pixel_format})")
+    if old.family == "yuv" and (new.chroma_x, new.chroma_y) > (old.chroma_x, old.chroma_y):
+        notes.append(f"chroma reduced from {old.name} to {plan.pixel_format}")
+    return notes
 
 
 def _mean_alpha(picture: Picture) -> float:

@@ -19,7 +19,11 @@ def open_source(where: str | Path, window: Window | None = None) -> Source:
         InputError: if it cannot be read.
     """
     if str(where).partition(":")[0] == "synthetic":
+        from streammatte.errors import UsageError
         from streammatte.sources.synthetic import Synthetic
+
+        if window:
+            raise UsageError("-ss, -to and -t cut files; a synthetic clip says its length itself")
 
         return Synthetic.parse(str(where))
     from streammatte.sources.video_file import VideoFile

@@ -5,6 +5,7 @@ This module and ``sinks/video_file.py`` are the two that know FFmpeg's errors.
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SECOND = av.time_base
 """FFmpeg's ticks a second for whole containers."""
+_PHOTO_BRANDS = ("avif", "heic", "heix", "mif1")
 
 
 @contextmanager
@@ -47,6 +49,8 @@ def open_input(path: Path) -> InputContainer:
     Raises:
         InputError: if it is missing, empty, a folder, not readable or not media.
     """
+    if ":/" in str(path) and not path.exists():
+        raise InputError(f"{path} is an address; download it first and give the file")
     with reading(path):
         if not path.exists():
             raise InputError(f"{path} does not exist; check the spelling and the folder")
@@ -64,6 +68,9 @@ def open_input(path: Path) -> InputContainer:
     if container.format.name == "tty":  # FFmpeg would make a film of the letters
         container.close()
         raise InputError(f"{path} is a text file; give a video or image file")
+    if container.metadata.get("major_brand") in ("heic", "heix"):  # tiles, and PyAV gives one
+        container.close()
+        raise InputError(f"{path} is a HEIC photograph, which is not read yet; save it as JPEG")
     return container
 
 
@@ -120,4 +127,13 @@ def duration_tag(text: str) -> Fraction | None:
 def is_still(container: InputContainer) -> bool:
     """Whether a file is a photograph rather than footage."""
     names = container.format.name.split(",")
-    return any(name == "image2" or name.endswith("_pipe") for name in names)
+    image = any(name == "image2" or name.endswith("_pipe") for name in names)
+    return image or container.metadata.get("major_brand") in _PHOTO_BRANDS
+
+
+def ends_as_jpeg(path: Path) -> bool:
+    """Whether the marker that ends a JPEG is there; programs may have put more behind it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 65536))
+        return b"\xff\xd9" in file.read()

@@ -78,16 +78,14 @@ def _turnable(layout: Layout) -> Layout:
 
 
 def _side_data(frame: av.VideoFrame) -> list[Any]:
-    """Return the side data of a frame as far as PyAV knows it.
+    """Return the side data of a frame that PyAV can be trusted with.
 
-    Of a kind that it does not know, such as the EXIF of every photograph, PyAV makes an error; a
-    filter takes those kinds away.
+    Of kinds that it does not know, such as the EXIF of every photograph, PyAV makes an error; and
+    that of a colour profile it frees twice, which ends the process. A filter takes those away.
     """
-    try:
-        return list(cast("Iterable[Any]", frame.side_data))
-    except ValueError:
-        known = len(SideDataType)
-        unknown = [f"mode=delete:type={kind}" for kind in range(known, known + 16)]
-        graph = filter_chain(frame, Fraction(1), *(("sidedata", options) for options in unknown))
-        graph.push(frame)
-        return list(cast("Iterable[Any]", cast("av.VideoFrame", graph.pull()).side_data))
+    known = len(SideDataType)
+    gone = (SideDataType.ICC_PROFILE.value, *range(known, known + 16))
+    filters = (("sidedata", f"mode=delete:type={kind}") for kind in gone)
+    graph = filter_chain(frame, Fraction(1), *filters)
+    graph.push(frame)
+    return list(cast("Iterable[Any]", cast("av.VideoFrame", graph.pull()).side_data))

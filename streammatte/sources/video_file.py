@@ -24,6 +24,7 @@ from streammatte.sources.clock import Clock
 from streammatte.sources.container import (
     SECOND,
     duration_tag,
+    ends_as_jpeg,
     is_still,
     open_input,
     picture_stream,
@@ -89,7 +90,9 @@ class VideoFile:
             raise
         # "AUTO" is fast, and the only way in which FFmpeg marks corrupt frames.
         self._stream.thread_type = "AUTO"
-        self._stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+        # Half the cores: the network and the encoder need the others.
+        threads = min((os.cpu_count() or 1) // 2, MAX_DECODE_THREADS)
+        self._stream.codec_context.thread_count = max(threads, 1)
 
     def _begin(self) -> None:
         stream = self._stream
@@ -192,13 +195,16 @@ class VideoFile:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames; the file is read no further than it is asked for."""
-        last = None
+        end: int | None = None
         with reading(self.path):
             for native in self._natives:
                 frame = self._frame(native)
-                last = frame
+                end = frame.pts + frame.duration
                 yield frame
-        self._tell_if_cut_off(last)
+                del frame, native
+                if self.info.still:
+                    break
+        self._tell_if_cut_off(end)
 
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts, duration = native.pts, native.duration
@@ -323,16 +329,16 @@ class VideoFile:
             self.damage.corrupt_frames += bool(frame.is_corrupt)
             yield frame
 
-    def _tell_if_cut_off(self, last: Frame | None) -> None:
-        """Say so if the file ended long before the time that it promised."""
+    def _tell_if_cut_off(self, last: int | None) -> None:
+        """Say so if the file ended (in ticks of the result) long before it promised."""
+        if self.info.still and self.info.codec == "mjpeg" and not ends_as_jpeg(self.path):
+            self._note(f"{self.path.name} is cut off: the lower part of the picture is missing")
         if last is None or self.window or not self.info.seconds or self.info.still:
             return
-        end = (last.pts + last.duration) * self._time_base - self.shift - self._origin
-        if self.info.seconds - float(end) > max(1.0, 0.02 * self.info.seconds):
-            self.damage.notes.append(
-                f"{self.path.name} ends at {float(end):.1f} s of the "
-                f"{self.info.seconds:.1f} s it announces"
-            )
+        end = float(last * self._time_base - self.shift - self._origin)
+        promised = self.info.seconds
+        if promised - end > max(1.0, 0.02 * promised):
+            self._note(f"{self.path.name} ends at {end:.1f} s of the {promised:.1f} s it announces")
 
     def close(self) -> None:
         """Close the file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -17,26 +17,29 @@ from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import SRGB, needs_light, through_light
 from streammatte.convert import convert, from_rgb
+from streammatte.errors import InputError
 from streammatte.frames import Layout, Picture
 from streammatte.sources.video_file import VideoFile
 from streammatte.stages.foreground import black, plane_alphas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from streammatte.frames import Frame, VideoInfo
+    from streammatte.options import BackgroundFit as Fit
     from streammatte.options import BackgroundSpec
     from streammatte.threads import Threads
 
     Floats = NDArray[np.float32]
 
-Fit = Literal["cover", "contain", "stretch"]
-
 
 class Background(Protocol):
     """Something to put behind the subject."""
+
+    notes: list[str]
+    """What was lost or guessed of it, one sentence each; complete after the last frame."""
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:
         """Return the picture for a frame, in its size, layout and colour.
@@ -61,11 +64,15 @@ def open_background(
         return Still(_solid(spec.rgb, info))
     if spec.kind == "blur":
         return Blur(spec.radius)
-    clip = VideoFile(Path(spec.path))
+    try:
+        clip = VideoFile(Path(spec.path))
+    except InputError as error:
+        raise InputError(f"--bg: {error}") from error
     if clip.info.still:
         with clip:
             picture = next(clip.frames()).picture
-        return Still(fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter()))
+        still = fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter())
+        return Still(still, notes_on(clip))
     return Clip(clip, fit, info, threads)
 
 
@@ -164,8 +171,9 @@ def _paste(canvas: NDArray[np.generic], patch: NDArray[np.generic], x: int, y: i
 class Still:
     """One picture for all frames."""
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Picture, notes: Sequence[str] = ()) -> None:
         self._picture = picture
+        self.notes = list(notes)
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:  # noqa: ARG002  the contract
         """Return the picture."""
@@ -181,6 +189,7 @@ class Clip:
             fitted, aspect=clip.info.pixel_aspect, fit=fit, info=info, scaler=VideoReformatter()
         )
         self._pictures = threads.ahead(self._played(), "background", capacity=2)
+        self.notes: list[str] = []
         self._now: Picture | None = None
         self._next: tuple[Fraction, Picture] | None = None
         self._begin: Fraction | None = None
@@ -208,10 +217,22 @@ class Clip:
                     begin = time if begin is None else begin
                     end = time + (frame.duration * frame.time_base or 1 / self._clip.info.rate)
                     yield base + time - begin, self._fit(frame.picture)
+            self.notes = notes_on(self._clip)
             assert begin is not None
             assert end is not None
             base += end - begin
             self._clip = VideoFile(self._clip.path)
+
+
+def notes_on(clip: VideoFile) -> list[str]:
+    """Return what a background's file lost and left untold."""
+    damage = clip.damage
+    notes = list(damage.notes)
+    if lost := damage.lost_packets + damage.corrupt_frames + damage.dropped_frames:
+        notes.append(f"{lost} of its packets or frames are damaged")
+    if assumed := clip.info.colour.assumed:
+        notes.append(f"its colour is not tagged, assumed: {assumed}")
+    return [f"background: {note}" for note in notes]
 
 
 def _placed(picture: Picture, info: VideoInfo, x: int, y: int) -> Picture:
@@ -242,6 +263,7 @@ class Blur:
             radius: Standard deviation of the Gaussian, in lines of a 1080-line picture.
         """
         self._radius = radius
+        self.notes: list[str] = []
         self._scaler = VideoReformatter()
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:

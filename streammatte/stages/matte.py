@@ -20,6 +20,33 @@ if TYPE_CHECKING:
     from streammatte.runtimes.base import Runtime
 
 
+LEAST_CLEAR = 0.01
+"""The share of a picture that must be clear before its alpha is taken for a matte."""
+LEAST_FOUND = 0.005
+"""The share of a picture that must be subject in some frame, or nobody was found."""
+
+
+class Coverage:
+    """Watches mattes go by: how much of the picture the subject took, at the most."""
+
+    def __init__(self) -> None:
+        self.greatest = 0.0
+
+    def watch(self, mattes: Iterable[Matte]) -> Iterator[Matte]:
+        """Pass the mattes on."""
+        for matte in mattes:
+            self.greatest = max(self.greatest, float(matte.alpha.mean()))
+            yield matte
+            del matte
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence if nobody was found."""
+        if self.greatest >= LEAST_FOUND:
+            return []
+        return ["nobody was found in any frame; 'streammatte models list' says what networks know"]
+
+
 def infer(
     frames: Iterable[Frame], network: Runtime, size: tuple[int, int], meters: Meters
 ) -> Iterator[Matte]:
@@ -54,5 +81,7 @@ def own_alpha(picture: Picture) -> NDArray[np.float32]:
 
 
 def brings_matte(picture: Picture) -> bool:
-    """Whether a picture has an alpha that says something: not opaque all over."""
-    return picture.alpha is not None and bool((picture.alpha < picture.layout.peak).any())
+    """Whether a picture has an alpha that cuts something out, not merely a few soft pixels."""
+    if picture.alpha is None:
+        return False
+    return float((picture.alpha < picture.layout.peak / 2).mean()) > LEAST_CLEAR

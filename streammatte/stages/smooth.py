@@ -7,7 +7,7 @@ trails behind a moving hand. (On three clips this lowered flicker on still pixel
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -31,28 +31,38 @@ SAME = 0.8
 (On six clips changes of light by half correlate above 0.98, different clips below 0.65.)"""
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is kept of a matte when its frame has gone on."""
+
+    seconds: float
+    view: NDArray[np.uint8]
+    alpha: NDArray[np.float32]
+
+
 def settle(mattes: Iterable[Matte]) -> Iterator[Matte]:
     """Steady the mattes; starts afresh at scene cuts and gaps in time."""
-    last: Matte | None = None
+    last: Moment | None = None
     for matte in mattes:
         if last is not None and not is_new_scene(last, matte):
             matte = lean(matte, last)  # noqa: PLW2901
+        last = Moment(matte.frame.seconds, matte.view, matte.alpha)
         yield matte
-        last = matte
+        del matte
 
 
-def lean(matte: Matte, last: Matte) -> Matte:
+def lean(matte: Matte, last: Moment) -> Matte:
     """Pull the unsure part of a matte towards the last one."""
-    gap = matte.frame.seconds - last.frame.seconds
+    gap = matte.frame.seconds - last.seconds
     unsure = 1 - np.abs(2 * matte.alpha - 1)
     # An alpha that is half as unsure remembers half as long, whatever the frame rate.
     weight = np.exp(-gap / (MEMORY * np.maximum(unsure, np.float32(1e-6))))
     return replace(matte, alpha=matte.alpha + weight * (last.alpha - matte.alpha))
 
 
-def is_new_scene(last: Matte, matte: Matte) -> bool:
+def is_new_scene(last: Moment, matte: Matte) -> bool:
     """Whether the last matte has nothing to say about this one."""
-    gap = matte.frame.seconds - last.frame.seconds
+    gap = matte.frame.seconds - last.seconds
     if gap > LONGEST_GAP or last.view.shape != matte.view.shape:
         return True
     if likeness(last.view, matte.view) >= CUT:

@@ -126,7 +126,7 @@ def test_report_tells_what_was_assumed_and_lost() -> None:
     assert lines[0] == "talk_beach.mp4: 1 frame in 20.0 s"
     assert lines[1] == "  matte     the footage's alpha"
     assert "assumed: matrix, range" in lines[3]
-    assert lines[5:] == [
+    assert lines[4:] == [
         "  damage    1 damaged frame kept, 2 packets lost, 3 frames out of order left out",
         "  note      talk.mp4 ends at\\n1 s",
         "  note      no sound",

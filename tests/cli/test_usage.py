@@ -9,6 +9,7 @@ import pytest
 from conftest import QUICK, SHORT
 
 import streammatte
+from streammatte.sinks import CODECS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +48,16 @@ if TYPE_CHECKING:
         (["--model", "selfy"], 5, "unknown model: selfy; did you mean selfie?"),
         (["--model", "zip"], 5, "unknown model: zip; known: selfie"),
         (["--runtime", "onnxruntme"], 2, "unknown runtime: onnxruntme; did you mean onnxruntime?"),
-        (["--nonsense"], 2, "unrecognized arguments: --nonsense"),
-        (["--bitra", "8M"], 2, "unrecognized arguments: --bitra"),
-        (["more.mp4"], 2, "unrecognized arguments: more.mp4"),
+        (["--nonsense"], 2, "unrecognized argument --nonsense; see streammatte render --help"),
+        (["--bitra", "8M"], 2, "unrecognized argument --bitra; did you mean --bitrate?"),
+        (["--background", "x"], 2, "did you mean --bg?"),
+        (["-c:v", "hevc"], 2, "did you mean --codec?"),
+        (["more.mp4"], 2, "unrecognized argument more.mp4; write the output as -o more.mp4"),
+        (["--bg"], 2, "a colour must be quoted in a shell: --bg '#00b140'"),
+        (["--bg", "00B140"], 2, "did you mean '#00b140'?"),
+        (["--crf", "55"], 2, "--crf for h264 goes from 0 to 51, got 55"),
+        (["--preset", "fasst"], 2, "h264 has no --preset fasst; it has ultrafast"),
+        (["-ss", "1"], 2, "a synthetic clip says its length itself"),
     ],
 )
 def test_refused(
@@ -72,8 +80,7 @@ def test_window_after_the_end(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["render"], "the following arguments are required: IN, --bg; see streammatte render --h"),
-        (["render", "x.mp4"], "required: --bg"),
+        (["render"], "the following arguments are required: IN; see streammatte render --help"),
         (["rendr", "x.mp4"], "invalid choice: 'rendr'"),
         (["models", "pull"], "invalid choice: 'pull'"),
         (["--loud"], "required: COMMAND"),
@@ -119,7 +126,7 @@ def test_help_names_what_there_is(cli: Run) -> None:
 
 def test_usage_errors_are_events_too(cli: Run) -> None:
     result = cli("render", "--json", *QUICK)
-    result.refused(2, "required: IN, --bg")
+    result.refused(2, "required: IN;")
     event = json.loads(result.out)
     assert event["event"] == "error"
     assert event["exit_code"] == 2
@@ -132,3 +139,12 @@ def test_debug_shows_the_traceback_and_keeps_the_code(cli: Run) -> None:
         assert result.code == 3
         assert "Traceback" in result.err
         assert result.err.splitlines()[-1].startswith("streammatte: gone.mp4 does not exist")
+
+
+def test_a_background_is_needed(cli: Run) -> None:
+    cli("render", "x.mp4").refused(2, "what goes behind? give --bg beach.jpg")
+
+
+@pytest.mark.parametrize("name", ["h265", "x265", "HEVC"])
+def test_codecs_have_the_names_people_use(name: str) -> None:
+    assert CODECS.known(name) == "hevc"

@@ -137,5 +137,9 @@ def test_only_an_alpha_that_says_something_counts() -> None:
     assert not matte.brings_matte(frame.picture)
     assert not matte.brings_matte(with_alpha(frame, 1.0, layout).picture)
     spot = np.ones((90, 160))
-    spot[4, 5] = 0.99
+    spot[4, 5] = 0
+    assert not matte.brings_matte(with_alpha(frame, spot, layout).picture)
+    spot[:, :80] = 0.9
+    assert not matte.brings_matte(with_alpha(frame, spot, layout).picture)
+    spot[:, :80] = 0
     assert matte.brings_matte(with_alpha(frame, spot, layout).picture)

@@ -116,6 +116,11 @@ def views(count: int) -> list[View]:
     return [frame.picture.view(448, 256, scaler) for frame in Synthetic(count=count).frames()]
 
 
+def moment_of(view: NDArray[np.uint8]) -> smooth.Moment:
+    matte = matte_of(view, 0)
+    return smooth.Moment(matte.frame.seconds, matte.view, matte.alpha)
+
+
 def matte_of(view: View, pts: int) -> Matte:
     return matte_at(Fraction(pts, 30), 0.5, view)
 
@@ -124,14 +129,14 @@ def matte_of(view: View, pts: int) -> Matte:
 def test_quick_motion_is_no_cut(pixels: int) -> None:
     (view,) = views(1)
     moved = np.ascontiguousarray(np.roll(view, pixels, axis=1))
-    assert not smooth.is_new_scene(matte_of(view, 0), matte_of(moved, 1))
+    assert not smooth.is_new_scene(moment_of(view), matte_of(moved, 1))
 
 
 @pytest.mark.parametrize("gain", [0.7, 1.08, 1.3])
 def test_a_change_of_light_is_no_cut(gain: float) -> None:
     (view,) = views(1)
     lit = np.clip(np.round(view * gain), 0, 255).astype(np.uint8)
-    assert not smooth.is_new_scene(matte_of(view, 0), matte_of(lit, 1))
+    assert not smooth.is_new_scene(moment_of(view), matte_of(lit, 1))
 
 
 def test_likeness_goes_from_none_to_full() -> None:

@@ -55,8 +55,8 @@ class TestFigures:
 
     def test_table_has_a_row_for_each_answer(self, tool: ModuleType) -> None:
         pair = {"ours_fps": 60.04, "other_fps": 59.0, "frame_rate_ratio": 1.018, "cpu_ratio": 1.2}
-        short = {"frames": 300, "peak_mb": 400.2}
-        memory = {"short": short, "long": {"frames": 3000, "peak_mb": 410.0}, "peak_ratio": 1.0245}
+        short = {"frames": 300, "peak_mib": 400.2}
+        memory = {"short": short, "long": {"frames": 3000, "peak_mib": 410.0}, "peak_ratio": 1.0245}
         results = {
             "a": {"1080p": pair, "720p": pair},
             "c": {"1080p": {"rest": 19.26}},
@@ -67,7 +67,7 @@ class TestFigures:
         assert {line.count("|") for line in lines} == {6}
         assert "| 60.0 fps | 59.0 fps | 1.02 (1.20) | at least 0.9 |" in lines[2]
         assert "19.3 ms" in lines[4]
-        assert "| 410 MB | 400 MB | 1.02 |" in lines[5]
+        assert "| 410 MiB | 400 MiB | 1.02 |" in lines[5]
 
     def test_readme_keeps_all_but_the_table(self, tool: ModuleType, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
@@ -148,4 +148,4 @@ class TestContenders:
 
     def test_memory_is_watched(self, tool: ModuleType, media: Any, tmp_path: Path) -> None:
         seen = tool.watch_memory(media.clip, media.background, tmp_path / "out.mp4")
-        assert seen["peak_mb"] >= seen["steady_mb"] > 50
+        assert seen["peak_mib"] >= seen["steady_mib"] > 50

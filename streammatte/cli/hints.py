@@ -1,0 +1,45 @@
+"""What somebody meant who wrote an option as another program has it."""
+
+from __future__ import annotations
+
+import difflib
+
+_MEANT = {
+    "-i": "give the footage without -i",
+    "--input": "give the footage without --input",
+    "--background": "did you mean --bg?",
+    "--background-image": "did you mean --bg?",
+    "-bg": "did you mean --bg?",
+    "-b": "did you mean --bg?",
+    "-c:v": "did you mean --codec?",
+    "-vcodec": "did you mean --codec?",
+    "-c": "did you mean --codec?",
+    "-b:v": "did you mean --bitrate?",
+    "-pix_fmt": "did you mean --pix-fmt?",
+    "--force": "did you mean -y?",
+    "--overwrite": "did you mean -y?",
+}
+_OPTIONS = (
+    *("--bg", "--bg-fit", "--output", "--model", "--runtime", "--size", "--temporal"),
+    *("--no-decontaminate", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
+    *("--serial", "--json", "--quiet", "--help"),
+)
+
+
+def unknown_word(word: str, words: list[str]) -> str:
+    """Return a message for a word of a command line that nothing is known about.
+
+    Args:
+        word: The one in question.
+        words: The whole line, beginning with the command.
+    """
+    program = f"streammatte {words[0]}"
+    name = word.partition("=")[0]
+    if not word.startswith("-"):
+        hint = f"write the output as -o {word}" if words[0] == "render" else "one word too many"
+    elif name in _MEANT:
+        hint = _MEANT[name]
+    else:
+        near = difflib.get_close_matches("--" + name.lstrip("-"), _OPTIONS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"see {program} --help"
+    return f"unrecognized argument {word}; {hint}"
