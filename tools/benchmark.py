@@ -62,7 +62,7 @@ PRESET, CRF = "veryfast", 18
 
 In question a both sides get a thread a core and look ahead on none of their own; what x264 says it
 was told is read from both results and must agree. In question b each has its own defaults: a
-render gives x264 a thread a core, a plain loop leaves it to x264, which takes 1.5.
+render gives x264 half the cores, a plain loop leaves it to x264, which takes 1.5 threads a core.
 """
 LOOKAHEAD = "sync-lookahead=0"
 RATE = 30

@@ -74,6 +74,8 @@ class Codec:
     """Whether its own bits say how wide a pixel is."""
     tag: str = ""
     """The FourCC that players want in mp4 and mov."""
+    light: bool = False
+    """Whether encoding with the default preset costs no more than matting does."""
 
 
 MAX_THREADS = 8
@@ -96,6 +98,7 @@ H264 = Codec(
     delivery=True,
     whole_chroma=True,
     tells_aspect=True,
+    light=True,
 )
 HEVC = Codec(
     "libx265",
@@ -237,6 +240,12 @@ def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
         raise UsageError(
             f"{name} has no --preset {options.preset}; it has {', '.join(codec.presets)}"
         )
+
+
+def encoder_threads(codec: Codec, options: EncodeOptions, cores: int) -> int:
+    """Return how many threads an encoder gets: half the cores if matting needs the other half."""
+    shares = codec.light and options.preset is None
+    return min(max(cores // 2, 1) if shares else cores, MAX_THREADS)
 
 
 def encoder_options(codec: Codec, options: EncodeOptions, *, centred: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from av.error import ArgumentError, FFmpegError, InvalidDataError
 from streammatte.convert import convert
 from streammatte.errors import InputError, OutputError
 from streammatte.sinks.base import PartFile
-from streammatte.sinks.codecs import MAX_THREADS, encoder_options
+from streammatte.sinks.codecs import encoder_options, encoder_threads
 from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
 from streammatte.sources.video_file import VideoFile
 
@@ -132,7 +132,7 @@ class VideoFileSink:
         context.color_primaries = plan.colour.primaries
         context.color_trc = plan.colour.transfer
         context.thread_type = "AUTO"
-        context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
+        context.thread_count = encoder_threads(plan.codec, options, os.cpu_count() or 1)
         if options.bitrate is not None:
             context.bit_rate = options.bitrate
         if plan.codec.tag and plan.muxer in ("mp4", "mov"):

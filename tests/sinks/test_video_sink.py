@@ -386,3 +386,10 @@ def test_centred_chroma_is_told_to_the_encoder(codec: codecs.Codec) -> None:
     assert any("chromaloc=1" in value for value in told.values())
     told = codecs.encoder_options(codec, EncodeOptions(), centred=False)
     assert not any("chromaloc" in value for value in told.values())
+
+
+def test_a_light_encoder_leaves_cores_to_the_network() -> None:
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(), 1) == 1
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(), 4) == 2
+    assert codecs.encoder_threads(codecs.H264, EncodeOptions(preset="slow"), 4) == 4
+    assert codecs.encoder_threads(codecs.HEVC, EncodeOptions(), 64) == codecs.MAX_THREADS
