@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from streammatte.cutout import Cutout
 from streammatte.errors import InputError
 from streammatte.meters import Meters
-from streammatte.models import load_card
-from streammatte.runtimes import RUNTIMES
+from streammatte.models import load_card, open_model
+from streammatte.runtimes import RUNTIMES, Placement
 from streammatte.sinks import default_output, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth
@@ -215,7 +215,7 @@ def open_network(model: str, runtime: str, size: tuple[int, int]) -> Runtime:
         ModelError, RuntimeFailure, DependencyError: if it cannot be had.
     """
     engine = RUNTIMES.load("onnxruntime" if runtime == "auto" else runtime)
-    network: Runtime = engine(load_card(model), size)
+    network: Runtime = engine(open_model(model), size, Placement())
     return network
 
 

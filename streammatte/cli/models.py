@@ -60,7 +60,6 @@ def _facts(card: ModelCard) -> dict[str, object]:
         "origin": card.origin,
         "training_data": card.training_data,
         "limits": card.limits,
-        "sha256": card.sha256,
         "size": card.short_side,
         "size_range": card.short_side_range,
     }

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from streammatte.models.base import ModelCard
+from streammatte.models.weights import Embedded
 
 CARD = ModelCard(
     name="selfie",
     summary="people within about 4 m of the camera; 0.1 M weights, real time on one CPU core",
-    weights=Path(__file__).parent.parent / "data" / "selfie_general.onnx",
-    sha256="cbf67f6566b46dbaf815bce712c3c44107154c2476f62e2f226a2e6bbd3edaef",
+    weights=Embedded(
+        Path(__file__).parent.parent / "data" / "selfie_general.onnx",
+        "cbf67f6566b46dbaf815bce712c3c44107154c2476f62e2f226a2e6bbd3edaef",
+    ),
     licence="Apache-2.0",
     commercial=True,
     origin="MediaPipe Selfie Segmentation (general), Google, from the PyPI wheel mediapipe 0.10.21",

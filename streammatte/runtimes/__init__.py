@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from streammatte.registry import Entry, Registry
-from streammatte.runtimes.base import Runtime
+from streammatte.runtimes.base import Placement, Port, Runtime
 
-__all__ = ["RUNTIMES", "Runtime"]
+__all__ = ["RUNTIMES", "Placement", "Port", "Runtime"]
 
 # ONNX Runtime reports to its maker from 1.29 on, and asks this when it is first imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streammatte.models.base import ModelCard
+    from streammatte.models.base import Model, Precision, Size
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a network should run, and how exactly."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as the runtime names it."""
+    precision: Literal["auto", "fp32", "fp16"] = "auto"
+    """``auto`` is fp32 on a CPU and fp16 on a GPU."""
+    require_gpu: bool = False
+    """Whether to fail rather than run on a CPU."""
+    batch: int | None = None
+    """Images at once; ``None`` for what the runtime gains from."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a graph, as its engine describes it."""
+
+    name: str
+    dtype: str
+    """In numpy's words: ``uint8``, ``float32``."""
+    shape: tuple[int | None, ...]
+    """``None`` where any length will do."""
 
 
 class Runtime(Protocol):
     """Runs one network on one device; used by one thread at a time.
 
-    A runtime is made with a card and the size ``(width, height)`` of its input, and is ready to
+    A runtime is made with a model and the size ``(width, height)`` of its input, and is ready to
     infer when the constructor returns.
     """
 
     description: str
     """Name, version and device in words, such as ``ONNX Runtime 1.32.0 on the CPU``."""
+    device: str
+    """Where it really runs, such as ``cpu`` or ``cuda:0``."""
+    precision: Precision
+    """Of the arithmetic in the graph."""
+    batch: int
+    """The most images that ``infer`` takes at once; more than 1 only where it is faster."""
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
 
-    def __init__(self, card: ModelCard, size: tuple[int, int]) -> None: ...
+    def __init__(self, model: Model, size: Size, placement: Placement) -> None: ...
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the matte of an image.
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the mattes of images.
 
         Args:
-            image: uint8 R'G'B' ``[1, height, width, 3]``, C-contiguous.
+            images: uint8 R'G'B' ``[n, height, width, 3]``, C-contiguous, ``1 <= n <= batch``.
 
         Returns:
-            float32 ``[1, 1, height, width]`` in 0..1; the caller may keep it.
+            float32 ``[n, 1, height, width]`` in 0..1; the caller may keep it.
 
         Raises:
             RuntimeFailure: if the engine fails.
