@@ -17,6 +17,8 @@ Size = tuple[int, int]
 Target = Literal["onnxruntime", "openvino", "tensorrt"]
 """Who will run a graph; decides how operators that not everyone has are written."""
 Precision = Literal["fp32", "fp16"]
+Deform = Literal["native", "gather"]
+"""How deformable convolutions are written: ONNX's ``DeformConv``, or what every engine has."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Graph:
     precision: Precision = "fp32"
     batch: int = 1
     """Images at once."""
+    deform: Deform | None = None
+    """``None`` for what suits the target."""
 
 
 @dataclass(frozen=True)

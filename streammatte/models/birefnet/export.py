@@ -1,0 +1,285 @@
+"""The fused network as an ONNX file, checked against PyTorch before anyone runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxscript.optimizer
+import torch
+from onnxscript import opset20 as op
+from torch import Tensor
+
+from streammatte.errors import ModelError, OutputError
+from streammatte.models.birefnet.fused import FusedBiRefNet
+from streammatte.models.birefnet.precision import check_range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.models.base import Graph, Precision, Size, Target
+    from streammatte.models.birefnet.fused import Form
+    from streammatte.models.birefnet.network import BiRefNet
+
+OPSET = 20
+"""The first with Gelu; all of TensorRT 10 and 11, ONNX Runtime and OpenVINO read it."""
+FORMS: dict[Target, Form] = {
+    "onnxruntime": "native",
+    "openvino": "native",
+    "tensorrt": "gather",  # its own operator rounds positions, and TensorRT-RTX has none
+}
+EXTERNAL_FROM = 256 << 20
+"""Bytes of weights from which they lie in a file of their own: one message holds 2 GiB at most,
+and what lies beside it can be mapped into memory instead of being read."""
+ALLOWED: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
+"""The greatest difference from PyTorch of any pixel's alpha that passes for rounding."""
+_FOLD_UP_TO = 1 << 30
+"""Bytes of constants that are computed when exporting rather than on every run."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it was checked."""
+
+    path: Path
+    files: list[Path]
+    """The file, and its weights if they lie beside it."""
+    bytes: int
+    """Of all files."""
+    nodes: int
+    opset: int
+    seconds: float
+    checked: int
+    """Pictures that were shown to PyTorch, in single precision, and to the file."""
+    checked_by: str
+    """What ran the file."""
+    largest_difference: float
+    """Of any pixel's alpha."""
+    mean_difference: float
+    largest_value: float | None
+    """Of all that half precision has to hold, which ends at 65504; ``None`` in single."""
+    metadata: dict[str, str]
+
+
+class _Difference(NamedTuple):
+    largest: float
+    mean: float
+
+
+def export(
+    network: BiRefNet,
+    size: Size,
+    graph: Graph,
+    path: Path,
+    metadata: dict[str, str],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write a network as ONNX, for one size and target.
+
+    Args:
+        network: In evaluation mode; not to be used after.
+        size: ``(width, height)``, multiples of 32.
+        graph: Target, precision, batch and form.
+        path: Where to; it appears only when it is whole and right. Big weights lie beside it.
+        metadata: Written into the file.
+        tell: Told what is being done.
+
+    Raises:
+        ModelError: if the result is wrong, or half precision cannot hold what is computed.
+        OutputError: if it cannot be written.
+    """
+    begun = time.perf_counter()
+    pictures = check_pictures(size, graph.batch)
+    fused = FusedBiRefNet(network, size)
+    tell("running PyTorch to compare with")
+    truth = [_matte(fused, picture) for picture in pictures]
+    greatest = None
+    if graph.precision == "fp16":
+        tell("looking for what half precision cannot hold")
+        greatest = check_range(fused, pictures[:1])
+    tell("tracing")
+    fused = FusedBiRefNet(network, size, graph.deform or FORMS[graph.target])
+    program = _traced(fused.half() if graph.precision == "fp16" else fused, pictures[0])
+    program.model.metadata_props.update(metadata)
+    with _workplace(path) as work:
+        tell("writing")
+        made = _saved(program, work / path.name)
+        del program, fused
+        tell("checking")
+        nodes = _valid(made)
+        found = _differences(made, pictures, truth)
+        _refuse_if_wrong(found, graph.precision)
+        files = _published(work, path.parent)
+    return Exported(
+        path=path,
+        files=files,
+        bytes=sum(file.stat().st_size for file in files),
+        nodes=nodes,
+        opset=OPSET,
+        seconds=time.perf_counter() - begun,
+        checked=len(pictures) * graph.batch,
+        checked_by=f"ONNX Runtime {_onnxruntime().__version__}",
+        largest_difference=max(each.largest for each in found),
+        mean_difference=float(np.mean([each.mean for each in found])),
+        largest_value=greatest,
+        metadata=metadata,
+    )
+
+
+def check_pictures(size: Size, batch: int = 1) -> list[Tensor]:
+    """Return what a file is checked with: a scene, noise, and black beside white.
+
+    Returns:
+        uint8 ``[batch, h, w, 3]`` each; the pictures of a batch differ.
+    """
+    width, height = size
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (height, width, 3), np.uint8)
+    halves = np.zeros((height, width, 3), np.uint8)
+    halves[:, width // 3 :] = 255
+    pictures = [_scene(width, height), noise, halves]
+    rolled = [[np.roll(picture, 37 * i, 1) for i in range(batch)] for picture in pictures]
+    return [torch.from_numpy(np.stack(each)) for each in rolled]
+
+
+def _scene(width: int, height: int) -> NDArray[np.uint8]:
+    """Return a soft disc with stripes before a sky of colours."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    disc = np.clip((0.6 - np.hypot(x, y)) / 0.02, 0, 1)
+    figure = 0.5 + 0.4 * np.sin(40 * (x + 2 * y))
+    planes = [disc * figure + (1 - disc) * sky for sky in ((x + 1) / 2, (y + 1) / 2, x * y / 2)]
+    return (np.stack(planes, -1).clip(0, 1) * 255).astype(np.uint8)
+
+
+def _matte(module: FusedBiRefNet, picture: Tensor) -> NDArray[np.float32]:
+    with torch.no_grad():
+        alpha: NDArray[np.float32] = module(picture).numpy()
+    return alpha
+
+
+def _deform_conv(image: Any, weight: Any, offset: Any, bias: Any, mask: Any) -> Any:
+    """Write our operator as ONNX's."""
+    side = weight.shape[2]
+    return op.DeformConv(
+        image, weight, offset, bias, mask, kernel_shape=[side, side], pads=[side // 2] * 4
+    )
+
+
+def _traced(module: FusedBiRefNet, picture: Tensor) -> torch.onnx.ONNXProgram:
+    with _quietly():
+        program = torch.onnx.export(
+            module,
+            (picture,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["alpha"],
+            custom_translation_table={
+                torch.ops.streammatte.deform_conv2d.default: _deform_conv,
+            },
+            verbose=False,
+        )
+        assert program is not None
+        onnxscript.optimizer.optimize_ir(
+            program.model, input_size_limit=_FOLD_UP_TO, output_size_limit=_FOLD_UP_TO
+        )
+    for node in program.model.graph.all_nodes():
+        # The exporter notes where in our source each came from: nobody's business, and many lines.
+        node.metadata_props.clear()
+        node.doc_string = None
+    return program
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporter's own remarks from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """Give a folder beside the file that is to be, gone at the end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as work:
+            yield Path(work)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _saved(program: torch.onnx.ONNXProgram, path: Path) -> Path:
+    weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())  # type: ignore[union-attr]
+    program.save(path, external_data=weights >= EXTERNAL_FROM)
+    return path
+
+
+def _published(work: Path, folder: Path) -> list[Path]:
+    """Move all files out of a folder; the weights before the file that names them."""
+    made = sorted(work.iterdir(), key=lambda file: file.suffix == ".onnx")
+    return [_moved(file, folder / file.name) for file in made][::-1]
+
+
+def _moved(file: Path, place: Path) -> Path:
+    os.replace(file, place)  # noqa: PTH105  it has the one meaning on all systems
+    return place
+
+
+def _valid(path: Path) -> int:
+    """Return the number of nodes of a file that ONNX itself finds nothing wrong with."""
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the export is not valid ONNX: {reason}; please report it") from error
+    return len(onnx.load(path, load_external_data=False).graph.node)
+
+
+def _differences(
+    path: Path, pictures: list[Tensor], truth: list[NDArray[np.float32]]
+) -> list[_Difference]:
+    """Return how far a file, run by ONNX Runtime, is from what PyTorch found."""
+    engine = _onnxruntime()
+    try:
+        session = engine.InferenceSession(path, providers=["CPUExecutionProvider"])
+        found = [session.run(["alpha"], {"image": picture.numpy()})[0] for picture in pictures]
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the export does not run: {reason}; please report it") from error
+    differences = [np.abs(one - other) for one, other in zip(found, truth, strict=True)]
+    return [_Difference(float(each.max()), float(each.mean())) for each in differences]
+
+
+def _onnxruntime() -> Any:
+    import onnxruntime
+
+    from streammatte import runtimes  # noqa: F401  it tells the library not to report to its maker
+
+    return onnxruntime
+
+
+def _refuse_if_wrong(found: list[_Difference], precision: Precision) -> None:
+    largest = max(each.largest for each in found)
+    if not largest <= ALLOWED[precision]:  # nor if it is NaN
+        raise ModelError(
+            f"the export differs from PyTorch by {largest:.2g} of alpha, above the "
+            f"{ALLOWED[precision]:g} allowed for {precision}; use fp32, or report it"
+        )

@@ -1,0 +1,135 @@
+"""BiRefNet as a ``models.base.Model``: its checkpoint loaded, its graphs exported and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from streammatte import home
+from streammatte.errors import DependencyError, UsageError
+from streammatte.models.onnx_card import CARD, PREFIX, table_of
+from streammatte.models.weights import Hub, Local, check, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from streammatte.models.base import Graph, ModelCard, Size
+    from streammatte.models.birefnet.export import Exported
+    from streammatte.models.birefnet.network import BiRefNet
+    from streammatte.models.birefnet.swin import Backbone
+
+
+@dataclass(frozen=True)
+class Random:
+    """Weights that mean nothing, the same everywhere: for speed tests, benchmarks and CI."""
+
+    seed: int = 0
+
+
+class BiRefNetModel:
+    """See ``models.base.Model``."""
+
+    def __init__(self, card: ModelCard, weights: Hub | Local | Random) -> None:
+        self.card = card
+        self._weights = weights
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights' file; of the recipe, if they are random."""
+        if isinstance(self._weights, Random):
+            recipe = f"random {self._backbone} {self._weights.seed}"
+            return hashlib.sha256(recipe.encode()).hexdigest()
+        path = locate(self._weights, self.card.name)
+        return check(self._weights, self.card.name, path)
+
+    @property
+    def revision(self) -> str:
+        """Which version of the weights this is, in words."""
+        if isinstance(self._weights, Random):
+            return f"random:{self._weights.seed}"
+        return self._weights.revision if isinstance(self._weights, Hub) else "local"
+
+    def onnx(self, size: Size, graph: Graph) -> Path:
+        """Return an ONNX file from the cache, exported first if it is not there."""
+        path = self._kept(size, graph)
+        if not path.exists():
+            self.export(size, graph, path)
+        return path
+
+    def export(
+        self,
+        size: Size,
+        graph: Graph,
+        path: Path,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Exported:
+        """Write an ONNX file; see ``export.export``."""
+        if any(side % self.card.stride for side in size):
+            raise UsageError(f"both sides must be multiples of {self.card.stride}, got {size}")
+        try:
+            from streammatte.models.birefnet.export import export
+        except ImportError as error:
+            raise _missing(self.card.name, error) from error
+        tell("loading the weights")
+        return export(self._network(), size, graph, path, self._metadata(size, graph), tell)
+
+    def module(self, size: Size) -> nn.Module:
+        """Return the fused network."""
+        try:
+            from streammatte.models.birefnet.fused import FusedBiRefNet
+        except ImportError as error:
+            raise _missing(self.card.name, error) from error
+        return FusedBiRefNet(self._network(), size)
+
+    def _network(self) -> BiRefNet:
+        try:
+            from streammatte.models.birefnet.checkpoint import load
+            from streammatte.models.birefnet.network import random_network
+        except ImportError as error:
+            raise _missing(self.card.name, error) from error
+        if isinstance(self._weights, Random):
+            return random_network(self._backbone, self._weights.seed)
+        return load(self._weights, self.card.name)
+
+    @property
+    def _backbone(self) -> Backbone:
+        """Of random weights: that of the published ones."""
+        return "swin_t" if "lite" in self.card.name else "swin_l"
+
+    def _kept(self, size: Size, graph: Graph) -> Path:
+        from streammatte.models.birefnet import EXPORT_VERSION
+
+        what = json.dumps([EXPORT_VERSION, self.digest, size, asdict(graph)])
+        key = hashlib.sha256(what.encode()).hexdigest()[:12]
+        words = (self.card.name, f"{size[1]}x{size[0]}", graph.target, graph.precision, key)
+        return home.folder("exports", "-".join(words).replace("/", "_")) / "model.onnx"
+
+    def _metadata(self, size: Size, graph: Graph) -> dict[str, str]:
+        import streammatte
+        from streammatte.models.birefnet import EXPORT_VERSION
+
+        facts = {
+            "model": self.card.name,
+            "revision": self.revision,
+            "digest": self.digest,
+            "licence": self.card.licence,
+            "size": f"{size[1]}x{size[0]}",
+            "batch": str(graph.batch),
+            "precision": graph.precision,
+            "target": graph.target,
+            "exporter": f"streammatte {streammatte.__version__}, format {EXPORT_VERSION}",
+        }
+        named = {PREFIX + key: value for key, value in facts.items()}
+        return {**named, CARD: json.dumps(table_of(self.card))}
+
+
+def _missing(name: str, error: ImportError) -> Exception:
+    if error.name and error.name.startswith("streammatte"):
+        return error
+    return DependencyError(f'{name} needs {error.name or error}: pip install "streammatte[export]"')
