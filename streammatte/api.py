@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streammatte.cutout import Cutout
-    from streammatte.options import BackgroundFit, Temporal, Time
-    from streammatte.pipeline import Progress, Report, Start
+    from streammatte.options import BackgroundFit, Precision, Temporal, Time
+    from streammatte.pipeline import Preparing, Progress, Report, Start
 
 
 def render(
@@ -19,9 +19,16 @@ def render(
     *,
     bg: str | Path,
     bg_fit: BackgroundFit = "cover",
-    model: str = "selfie",
+    model: str | Path = "selfie",
+    weights: str | Path | None = None,
+    commercial_only: bool = False,
+    size: int | tuple[int, int] | None = None,
     runtime: str = "auto",
-    size: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    require_gpu: bool = False,
+    every: int = 1,
+    batch: int | None = None,
     decontaminate: bool = True,
     temporal: Temporal = "auto",
     start: Time | None = None,
@@ -34,7 +41,7 @@ def render(
     bitrate: str | int | None = None,
     overwrite: bool = False,
     serial: bool = False,
-    tell: Callable[[Start | Progress], None] | None = None,
+    tell: Callable[[Start | Preparing | Progress], None] | None = None,
 ) -> Report:
     """Put a new background behind the subject of a video or a photograph.
 
@@ -44,9 +51,17 @@ def render(
         bg: An image or video file, ``#00b140``, a colour's name, ``blur``, ``blur:20`` (standard
             deviation in lines of a 1080-line picture) or ``transparent``.
         bg_fit: How a file fills the frame.
-        model: Which network; ``streammatte models list`` names them.
-        runtime: What runs it; ``auto`` takes the best that works here.
-        size: The shorter side of the network's input in pixels.
+        model: Which network: a name (``streammatte models list``), the path of a folder, of a
+            ``.safetensors`` or an ``.onnx`` file, or an id of the Hugging Face hub.
+        weights: Instead of the network's own: such a path, or ``random`` or ``random:SEED``.
+        commercial_only: Refuse networks that may not be used commercially.
+        size: The network's input in pixels: its shorter side, or ``(width, height)``.
+        runtime: What runs the network; ``auto`` takes the quickest that works here.
+        device: Where: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: ``auto`` is fp32 on a CPU and fp16 on a GPU.
+        require_gpu: Fail rather than run on a CPU.
+        every: The network sees every N-th frame; the frames between keep the matte.
+        batch: Frames that the network sees at once; ``None`` for what the runtime gains from.
         decontaminate: Whether soft edges lose the colour of the old background.
         temporal: Whether mattes are steadied over time.
         start: Where to begin: a number of seconds, or ``[hours:]minutes:seconds``.
@@ -59,7 +74,8 @@ def render(
         bitrate: Bits a second, or ``8M`` or ``800k``; instead of ``crf``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
-        tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``.
+        tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
+            a ``pipeline.Preparing`` for each step of what is done once, such as an export.
 
     Returns:
         What was done, assumed, lost and changed.
@@ -72,18 +88,29 @@ def render(
     from streammatte.options import (
         BackgroundSpec,
         EncodeOptions,
+        NetworkOptions,
         RenderOptions,
         make_window,
         parse_bitrate,
     )
 
+    network = NetworkOptions(
+        model=str(model),
+        weights=None if weights is None else str(weights),
+        commercial_only=commercial_only,
+        size=size,
+        runtime=runtime,
+        device=device,
+        precision=precision,
+        require_gpu=require_gpu,
+        every=every,
+        batch=batch,
+    )
     rate = None if bitrate is None else parse_bitrate(bitrate)
     options = RenderOptions(
         background=BackgroundSpec.parse(bg),
         fit=bg_fit,
-        model=model,
-        runtime=runtime,
-        size=size,
+        network=network,
         decontaminate=decontaminate,
         temporal=temporal,
         window=make_window(start, to, length),
@@ -98,9 +125,16 @@ def render(
 def mattes(
     footage: str | Path,
     *,
-    model: str = "selfie",
+    model: str | Path = "selfie",
+    weights: str | Path | None = None,
+    commercial_only: bool = False,
+    size: int | tuple[int, int] | None = None,
     runtime: str = "auto",
-    size: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    require_gpu: bool = False,
+    every: int = 1,
+    batch: int | None = None,
     temporal: Temporal = "auto",
     start: Time | None = None,
     to: Time | None = None,
@@ -120,13 +154,23 @@ def mattes(
         streammatte.errors.StreamMatteError: with one line that says what is wrong.
     """
     from streammatte import pipeline
-    from streammatte.options import BackgroundSpec, RenderOptions, make_window
+    from streammatte.options import BackgroundSpec, NetworkOptions, RenderOptions, make_window
 
+    network = NetworkOptions(
+        model=str(model),
+        weights=None if weights is None else str(weights),
+        commercial_only=commercial_only,
+        size=size,
+        runtime=runtime,
+        device=device,
+        precision=precision,
+        require_gpu=require_gpu,
+        every=every,
+        batch=batch,
+    )
     options = RenderOptions(
         background=BackgroundSpec("transparent"),
-        model=model,
-        runtime=runtime,
-        size=size,
+        network=network,
         temporal=temporal,
         window=make_window(start, to, length),
     )

@@ -30,11 +30,15 @@ LONGEST = 10**9
 """Seconds (31 years): what is beyond would not fit FFmpeg's clocks."""
 FASTEST = 2_000_000_000
 """Bits a second: what is beyond would not fit FFmpeg's encoders."""
+MOST_BETWEEN, MOST_AT_ONCE = 1000, 64
+"""Limits of ``every`` and ``batch``: what is beyond is a slip of the finger."""
+_SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _HEX = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
 BackgroundFit = Literal["cover", "contain", "stretch"]
 Temporal = Literal["auto", "off"]
+Precision = Literal["auto", "fp32", "fp16"]
 Time = str | float | Fraction
 """``[hours:]minutes:seconds``, or seconds."""
 
@@ -177,6 +181,56 @@ def make_window(
     return Window(begin, end)
 
 
+def parse_size(text: str) -> int | tuple[int, int]:
+    """Read ``1024`` (the shorter side) or ``576x1024`` (height, then width) in pixels.
+
+    Returns:
+        The shorter side, or ``(width, height)``.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    match = _SIZE.fullmatch(text.lower())
+    if match is None:
+        raise UsageError(f"--size: {text!r} is not a size; write N or HEIGHTxWIDTH, as 576x1024")
+    first, second = match.groups()
+    return int(first) if second is None else (int(second), int(first))
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network makes the mattes, and what runs it."""
+
+    model: str = "selfie"
+    """A name, a path, or an id of the hub; see ``models.open_model``."""
+    weights: str | None = None
+    """Instead of the model's own: a path, or ``random`` or ``random:SEED``."""
+    commercial_only: bool = False
+    """Refuse networks that may not be used commercially."""
+    size: int | tuple[int, int] | None = None
+    """Shorter side of the network's input, or ``(width, height)``, in pixels; ``None`` for the
+    model's default."""
+    runtime: str = "auto"
+    device: str = "auto"
+    precision: Precision = "auto"
+    require_gpu: bool = False
+    every: int = 1
+    """The network sees every N-th frame; the frames between keep the matte."""
+    batch: int | None = None
+    """Frames that the network sees at once; ``None`` for what the runtime gains from."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not among the choices."""
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"--precision: unknown {self.precision!r}; use auto, fp32 or fp16")
+        for flag, value, most in (
+            ("--every", self.every, MOST_BETWEEN),
+            ("--batch", self.batch, MOST_AT_ONCE),
+        ):
+            if value is not None and not 1 <= value <= most:
+                raise UsageError(f"{flag} must be 1 to {most}, got {value}")
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """How the result is written; ``None`` leaves it to the codec's entry in ``sinks.codecs``."""
@@ -216,10 +270,7 @@ class RenderOptions:
 
     background: BackgroundSpec
     fit: BackgroundFit = "cover"
-    model: str = "selfie"
-    runtime: str = "auto"
-    size: int | None = None
-    """Shorter side of the network's input in pixels; ``None`` for the model's default."""
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     decontaminate: bool = True
     temporal: Temporal = "auto"
     window: Window = field(default_factory=Window)

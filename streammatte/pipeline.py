@@ -18,7 +18,8 @@ from streammatte.cutout import Cutout
 from streammatte.errors import InputError
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
-from streammatte.runtimes import RUNTIMES, Placement
+from streammatte.runtimes import Placement
+from streammatte.runtimes.choice import open_runtime
 from streammatte.sinks import default_output, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth
@@ -29,13 +30,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from streammatte.frames import Frame, Matte
-    from streammatte.options import RenderOptions
+    from streammatte.models import Model
+    from streammatte.options import NetworkOptions, RenderOptions
     from streammatte.runtimes import Runtime
     from streammatte.sinks import Sink
     from streammatte.sources import Source
 
 TELL_EVERY = 0.1
 """Seconds between two tellings of progress."""
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Told before the start, for each step of what is done once and kept, such as an export."""
+
+    what: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,14 @@ class Report:
     """By the clock, from opening the source to the finished file."""
     fps: float
     model: str
+    digest: str
+    """SHA-256 of the network's weights; empty if none was used."""
     runtime: str
+    """What ran the network, with its version and device in words."""
+    device: str
+    """Where it ran, such as ``cpu`` or ``cuda:0``."""
+    precision: str
+    """``fp32`` or ``fp16``."""
     codec: str
     colour: str
     """What the samples were taken for."""
@@ -85,6 +101,8 @@ class Report:
     corrupt_frames: int
     lost_packets: int
     dropped_frames: int
+    passed_over: list[str] = field(default_factory=list)
+    """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
     """``{stage: {"cpu": ms, "wall": ms}}`` a frame; library threads are not included."""
@@ -98,7 +116,7 @@ def render(
     where: str | Path,
     output: str | Path | None,
     options: RenderOptions,
-    tell: Callable[[Start | Progress], None] = lambda _: None,
+    tell: Callable[[Start | Preparing | Progress], None] = lambda _: None,
 ) -> Report:
     """Put a new background behind the subject of a video or a photograph.
 
@@ -117,7 +135,7 @@ def render(
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
         with (
-            _matting(source, options, meters) as matting,
+            _matting(source, options, meters, tell) as matting,
             open_sink(path, source, options) as sink,
             Threads(serial=options.serial) as threads,
         ):
@@ -127,7 +145,7 @@ def render(
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
             mattes = threads.ahead(coverage.watch(matting.mattes(frames)), "matte")
-            decontaminate = options.decontaminate and not matting.own
+            decontaminate = options.decontaminate and matting.engine is not None
             if background is None:
                 results = composite.cut_out(mattes, decontaminate=decontaminate)
             else:
@@ -161,19 +179,41 @@ class _Matting:
 
     frames: Iterator[Frame]
     mattes: Callable[[Iterable[Frame]], Iterator[Matte]]
-    own: bool
-    """Whether the footage brings its own alpha."""
     size: tuple[int, int]
-    model: str
-    runtime: str
+    engine: Engine | None
+    """What runs the network; ``None`` if the footage brings its own alpha."""
+
+    @property
+    def model(self) -> str:
+        return self.engine.model.card.name if self.engine else "the footage's alpha"
+
+    @property
+    def runtime(self) -> str:
+        return self.engine.runtime.description if self.engine else "none"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network that is ready to run."""
+
+    model: Model
+    runtime: Runtime
+    passed_over: list[str]
+    """Why no quicker way to run it was taken."""
 
 
 @contextmanager
-def _matting(source: Source, options: RenderOptions, meters: Meters) -> Iterator[_Matting]:
+def _matting(
+    source: Source,
+    options: RenderOptions,
+    meters: Meters,
+    tell: Callable[[Start | Preparing | Progress], None] = lambda _: None,
+) -> Iterator[_Matting]:
     """Choose between the network and the footage's own alpha, and open what is needed."""
-    card = load_card(options.model)
+    wish = options.network
+    card = load_card(wish.model)
     info = source.info
-    size = card.input_size(round(info.width * info.pixel_aspect), info.height, options.size)
+    size = card.input_size(round(info.width * info.pixel_aspect), info.height, wish.size)
     frames = source.frames()
     first = next(frames, None)
     if first is None:
@@ -182,41 +222,43 @@ def _matting(source: Source, options: RenderOptions, meters: Meters) -> Iterator
     own = matte.brings_matte(first.picture)
     del first  # or it would be kept to the end
     if own:
-        take = partial(matte.take_own, size=size)
-        yield _Matting(
-            frames, take, own=True, size=size, model="the footage's alpha", runtime="none"
-        )
+        yield _Matting(frames, partial(matte.take_own, size=size), size, None)
         return
 
     def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
-        inferred = meters.watch("network", matte.infer(frames, network, size, meters))
-        refined = meters.watch("refine", refine.snap(inferred))
+        seen = matte.infer(frames, engine.runtime, size, meters, wish.every)
+        refined = meters.watch("refine", refine.snap(meters.watch("network", seen)))
         if options.temporal == "off":
             return refined
         return meters.watch("smooth", smooth.settle(refined))
 
-    network = open_network(card.name, options.runtime, size)
+    engine = open_engine(wish, size, lambda what: tell(Preparing(what)))
     try:
-        runtime = network.description
-        yield _Matting(frames, mattes, own=False, size=size, model=card.name, runtime=runtime)
+        yield _Matting(frames, mattes, size, engine)
     finally:
-        network.close()
+        engine.runtime.close()
 
 
-def open_network(model: str, runtime: str, size: tuple[int, int]) -> Runtime:
+def open_engine(
+    wish: NetworkOptions, size: tuple[int, int], tell: Callable[[str], None] = lambda _: None
+) -> Engine:
     """Make a network ready to run.
 
     Args:
-        model: A name in ``models.MODELS``.
-        runtime: A name in ``runtimes.RUNTIMES``, or ``auto`` for the best one that works here.
+        wish: Which one, and how.
         size: ``(width, height)`` of its input.
+        tell: Told each step of what is done once and kept, such as an export.
 
     Raises:
-        ModelError, RuntimeFailure, DependencyError: if it cannot be had.
+        StreamMatteError: if it cannot be had; see ``models.open_model`` and
+            ``runtimes.choice.open_runtime``.
     """
-    engine = RUNTIMES.load("onnxruntime" if runtime == "auto" else runtime)
-    network: Runtime = engine(open_model(model), size, Placement())
-    return network
+    model = open_model(
+        wish.model, commercial_only=wish.commercial_only, weights=wish.weights, tell=tell
+    )
+    placement = Placement(wish.device, wish.precision, wish.require_gpu, wish.batch)
+    choice = open_runtime(wish.runtime, model, size, placement)
+    return Engine(model, choice.runtime, choice.passed_over)
 
 
 def _write(
@@ -224,7 +266,7 @@ def _write(
     sink: Sink,
     expected: int | None,
     meters: Meters,
-    tell: Callable[[Start | Progress], None],
+    tell: Callable[[Start | Preparing | Progress], None],
 ) -> int:
     count, begun, told = 0, time.perf_counter(), 0.0
     for frame in results:
@@ -265,7 +307,7 @@ def _report(
     meters: Meters,
     notes: list[str],
 ) -> Report:
-    damage, seconds = source.damage, time.perf_counter() - begun
+    engine, damage, seconds = matting.engine, source.damage, time.perf_counter() - begun
     return Report(
         input=str(where),
         output=str(path),
@@ -273,13 +315,17 @@ def _report(
         seconds=round(seconds, 3),
         fps=round(count / seconds, 2),
         model=matting.model,
+        digest=engine.model.digest if engine else "",
         runtime=matting.runtime,
+        device=engine.runtime.device if engine else "",
+        precision=engine.runtime.precision if engine else "",
         codec=codec,
         colour=str(source.info.colour),
         assumed=source.info.colour.assumed,
         corrupt_frames=damage.corrupt_frames,
         lost_packets=damage.lost_packets,
         dropped_frames=damage.dropped_frames,
+        passed_over=engine.passed_over if engine else [],
         notes=list(dict.fromkeys([*damage.notes, *notes])),
         milliseconds=meters.milliseconds(count),
     )

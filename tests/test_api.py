@@ -16,7 +16,7 @@ import pytest
 
 import streammatte
 from streammatte import cli, errors
-from streammatte.options import RenderOptions
+from streammatte.options import NetworkOptions, RenderOptions
 from streammatte.pipeline import Progress, Report, Start
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def test_render_has_every_option_and_the_same_defaults() -> None:
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[2:])
     assert parameters["bg"].default is inspect.Parameter.empty
     defaults = RenderOptions.__dataclass_fields__
-    for name in ("model", "runtime", "size", "decontaminate", "temporal", "overwrite", "serial"):
+    for name in ("decontaminate", "temporal", "overwrite", "serial"):
         assert parameters[name].default == defaults[name].default
+    for name, field in NetworkOptions.__dataclass_fields__.items():
+        assert parameters[name].default == field.default
     assert parameters["bg_fit"].default == defaults["fit"].default
     assert inspect.getdoc(streammatte.render) is not None
     for name in names:
@@ -81,14 +83,18 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("streammatte.pipeline.render", lambda *words, **_: seen.append(words[:3]))
     words = (
         "render in.mp4 -o out.mov --bg blur:9 --bg-fit stretch --model selfie --runtime stub "
-        "--size 320 --temporal off --no-decontaminate -ss 1 -to 1:02 --codec prores --crf 9 "
+        "--weights random:3 --commercial-only --size 320x192 --every 4 --device cpu "
+        "--precision fp32 --require-gpu --batch 2 "
+        "--temporal off --no-decontaminate -ss 1 -to 1:02 --codec prores --crf 9 "
         "--preset slow --pix-fmt yuv444p -y --serial"
     )
     monkeypatch.setattr("streammatte.cli.progress._Plain.done", lambda *_: None)
     assert cli.main(words.split()) == 0
     streammatte.render(
         "in.mp4", "out.mov", bg="blur:9", bg_fit="stretch", model="selfie", runtime="stub",
-        size=320, temporal="off", decontaminate=False, start=1, to=Fraction(62), codec="prores",
+        weights="random:3", commercial_only=True, size=(192, 320), every=4, device="cpu",
+        precision="fp32", require_gpu=True, batch=2, temporal="off", decontaminate=False,
+        start=1, to=Fraction(62), codec="prores",
         crf=9, preset="slow", pixel_format="yuv444p", overwrite=True, serial=True,
     )  # fmt: skip
     assert seen[0] == seen[1]

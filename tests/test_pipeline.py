@@ -18,7 +18,9 @@ from streammatte.convert import convert
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout
 from streammatte.meters import Meters
-from streammatte.options import BackgroundSpec, EncodeOptions, RenderOptions
+from streammatte.models import open_model
+from streammatte.options import BackgroundSpec, EncodeOptions, NetworkOptions, RenderOptions
+from streammatte.runtimes import Placement
 from streammatte.runtimes.onnxruntime import OnnxRuntime
 from streammatte.runtimes.stub import Stub
 from streammatte.sinks.null import Null
@@ -50,9 +52,9 @@ def ours() -> list[str]:
 
 
 def options(bg: str = "#00b140", codec: str | None = "ffv1", **changes: Any) -> RenderOptions:
-    changes.setdefault("runtime", "stub")
     encode = EncodeOptions(codec)
-    return RenderOptions(background=BackgroundSpec.parse(bg), encode=encode, **changes)
+    network = NetworkOptions(runtime="stub")
+    return RenderOptions(BackgroundSpec.parse(bg), network=network, encode=encode, **changes)
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -74,13 +76,10 @@ def footage_is(source: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mattes_of(source: Synthetic) -> Iterator[Matte]:
     """The mattes that the pipeline makes, by its stages."""
-    from streammatte.models import load_card
-
-    card = load_card("selfie")
-    size = card.input_size(source.info.width, source.info.height)
-    return smooth.settle(
-        refine.snap(matte.infer(source.frames(), Stub(card, size), size, Meters()))
-    )
+    model = open_model("selfie")
+    size = model.card.input_size(source.info.width, source.info.height)
+    network = Stub(model, size, Placement())
+    return smooth.settle(refine.snap(matte.infer(source.frames(), network, size, Meters())))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
@@ -207,7 +206,7 @@ def fails_after(calls: int, work: Callable[..., Any], fault: BaseException) -> C
 
 PLACES: dict[str, tuple[Any, str, int]] = {
     "opening the source": (pipeline, "open_source", 0),
-    "the network's start": (pipeline, "open_network", 0),
+    "the network's start": (pipeline, "open_engine", 0),
     "opening the sink": (pipeline, "open_sink", 0),
     "opening the background": (pipeline, "open_background", 0),
     "the network": (Stub, "infer", 4),
@@ -358,7 +357,7 @@ def test_footage_with_its_own_alpha_needs_no_network(
 
     monkeypatch.setattr(source, "frames", with_alpha)
     footage_is(source, monkeypatch)
-    monkeypatch.setattr(pipeline, "open_network", fails_after(0, Stub, Boom()))
+    monkeypatch.setattr(pipeline, "open_engine", fails_after(0, Stub, Boom()))
     path = tmp_path / "out.mkv"
     report = pipeline.render("synthetic", path, options("white"))
     assert (report.model, report.runtime) == ("the footage's alpha", "none")
@@ -392,9 +391,10 @@ def test_the_network_is_closed_whatever_happens(
 
 
 def test_auto_is_the_runtime_that_works_here() -> None:
-    network = pipeline.open_network("selfie", "auto", (256, 256))
-    assert isinstance(network, OnnxRuntime)
-    network.close()
+    engine = pipeline.open_engine(NetworkOptions(), (256, 256))
+    assert isinstance(engine.runtime, OnnxRuntime)
+    assert engine.model.card.name == "selfie"
+    engine.runtime.close()
 
 
 def test_what_a_sink_is_given_may_be_anything_with_its_face(

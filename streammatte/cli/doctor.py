@@ -6,16 +6,15 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import streammatte
 from streammatte.cli import console
 from streammatte.cli.console import one_line
 from streammatte.errors import DependencyError, StreamMatteError
+from streammatte.runtimes import RUNTIMES, Placement, hardware
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +23,16 @@ if TYPE_CHECKING:
 NAME = "doctor"
 USAGE = "streammatte doctor [--json]"
 HELP = "say what works on this machine, and why the rest does not"
+_ONNX_RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-migraphx",
+    "onnxruntime-rocm",
+    "onnxruntime-qnn",
+    "onnxruntime-silicon",
+)
 EPILOG = "exit code: 0 if render works here, 4 if it does not\n"
 
 
@@ -125,21 +134,18 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _onnx_runtime() -> Iterator[Finding]:
-    from streammatte.runtimes import RUNTIMES
-
-    RUNTIMES.load("onnxruntime")  # first: it sets what the library reads when it is loaded
+    _whole_onnx_runtime()
     import onnxruntime
 
-    providers = ", ".join(
-        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
-    )
-    yield Finding("ONNX Runtime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+    from streammatte.runtimes.onnxruntime import devices
+
+    built_for = ", ".join(devices())
+    yield Finding("ONNX Runtime", "ok", f"{onnxruntime.__version__}, built for: {built_for}")
 
 
 def _onnx_runtime_packages() -> Iterator[Finding]:
     """Find packages that install the same files; works even when those are broken."""
-    names = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
-    installed = [name for name in names if _version(name)]
+    installed = [name for name in _ONNX_RUNTIMES if _version(name)]
     if len(installed) > 1:
         yield Finding(
             "ONNX Runtime packages",
@@ -149,16 +155,65 @@ def _onnx_runtime_packages() -> Iterator[Finding]:
         )
 
 
+def _whole_onnx_runtime() -> None:
+    """Tell of a package whose files went with another's, before something else stumbles on it.
+
+    Raises:
+        DependencyError: if a folder is there and the library is not.
+    """
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DependencyError(
+            "onnxruntime is hollow: uninstalling another onnxruntime took its files along; "
+            "pip install --force-reinstall onnxruntime"
+        )
+
+
+def _openvino() -> Iterator[Finding]:
+    def found() -> str:
+        from streammatte.runtimes.openvino import devices
+
+        return f"finds: {', '.join(devices())}"
+
+    yield _engine("OpenVINO", "openvino", found)
+
+
+def _pytorch() -> Iterator[Finding]:
+    def found() -> str:
+        if not (hardware.nvidia().gpus or hardware.amd()):
+            return "on the CPU"  # PyTorch itself is not asked: importing it takes seconds
+        from streammatte.runtimes.torch import why_not
+
+        return why_not("cuda") or "finds the GPU"
+
+    yield _engine("PyTorch", "torch", found)
+
+
+def _engine(what: str, package: str, found: Callable[[], str]) -> Finding:
+    """Look at an engine that ``render`` can do without."""
+    version = _version(package)
+    if version is None:
+        extra = RUNTIMES.entry(package).extra
+        return Finding(what, "absent", f'not installed: pip install "streammatte[{extra}]"')
+    try:
+        return Finding(what, "ok", f"{version}, {found()}")
+    except Exception as error:  # noqa: BLE001  half-installed packages fail in any way
+        reason = one_line(f"{type(error).__name__}: {error}")
+        return Finding(what, "absent", f"{version} does not load: {reason}; reinstall {package}")
+
+
 def _network() -> Iterator[Finding]:
     import numpy as np
 
-    from streammatte.models import MODELS, load_card
-    from streammatte.pipeline import open_network
+    from streammatte.models import MODELS, load_card, open_model
+    from streammatte.models.weights import Embedded
+    from streammatte.runtimes.choice import open_runtime
 
-    for name in MODELS:
-        card = load_card(name)
+    cards = (load_card(name) for name in MODELS)
+    for card in (card for card in cards if isinstance(card.weights, Embedded)):
         width, height = card.input_size(1920, 1080)
-        network = open_network(name, "auto", (width, height))
+        network = open_runtime("auto", open_model(card.name), (width, height), Placement()).runtime
         image = np.zeros((1, height, width, 3), np.uint8)
         begun = time.perf_counter()
         for _ in range(5):
@@ -166,21 +221,21 @@ def _network() -> Iterator[Finding]:
         each = (time.perf_counter() - begun) / 5 * 1000
         network.close()
         yield Finding(
-            f"--model {name}",
+            f"--model {card.name}",
             "ok",
             f"weights intact, {each:.1f} ms a frame at {width}x{height}, {network.description}",
         )
 
 
 def _gpu() -> Iterator[Finding]:
-    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()):
-        yield Finding("NVIDIA GPU", "absent", "no driver found; networks run on the CPU")
+    found = hardware.nvidia()
+    if not found.gpus:
+        yield Finding("NVIDIA GPU", "absent", f"{found.why}; networks run on the CPU")
         return
     yield Finding(
         "NVIDIA GPU",
-        "absent",
-        "a driver is installed, but this version of StreamMatte has no network for it yet: "
-        "networks run on the CPU",
+        "ok",
+        f"{found.gpus}; large networks run there where PyTorch or ONNX Runtime can use it",
     )
 
 
@@ -191,4 +246,14 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-CHECKS = (_machine, _media, _kernels, _onnx_runtime, _onnx_runtime_packages, _network, _gpu)
+CHECKS = (
+    _machine,
+    _media,
+    _kernels,
+    _gpu,
+    _onnx_runtime_packages,
+    _onnx_runtime,
+    _openvino,
+    _pytorch,
+    _network,
+)

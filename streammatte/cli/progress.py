@@ -3,6 +3,7 @@
 With ``--json``, standard output gets one JSON object a line; ``event`` says which:
 
 ========== =========================================================================
+preparing  before that, for each step of what is done once and kept: ``what``
 start      once, when all is open: the fields of ``pipeline.Start``
 progress   about ten times a second: the fields of ``pipeline.Progress``
 done       at the end of a run that worked: the fields of ``pipeline.Report``
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from streammatte.pipeline import Progress, Report, Start
+    from streammatte.pipeline import Preparing, Progress, Report, Start
 
 
 SHORT_MEMORY = 50
@@ -43,7 +44,7 @@ SHORT_ENGINE = 20
 class Listener(Protocol):
     """Is told what happens."""
 
-    def tell(self, event: Start | Progress) -> None:
+    def tell(self, event: Start | Preparing | Progress) -> None:
         """Hear of the start or of progress."""
 
     def done(self, report: Report) -> None:
@@ -65,7 +66,7 @@ def listener(*, json: bool, quiet: bool) -> Iterator[Listener]:
 
 
 class _Silent:
-    def tell(self, event: Start | Progress) -> None:
+    def tell(self, event: Start | Preparing | Progress) -> None:
         """Ignore it."""
 
     def done(self, report: Report) -> None:
@@ -73,7 +74,7 @@ class _Silent:
 
 
 class _Json:
-    def tell(self, event: Start | Progress) -> None:
+    def tell(self, event: Start | Preparing | Progress) -> None:
         self._write(type(event).__name__.lower(), asdict(event))
 
     def done(self, report: Report) -> None:
@@ -88,6 +89,16 @@ class _Json:
 
 
 class _Plain(_Silent):
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, event: Start | Preparing | Progress) -> None:
+        """Say what takes minutes before the first frame; a log needs no more."""
+        what = getattr(event, "what", "").partition(":")[0]
+        if what and what != self._told:
+            self._told = what
+            self._say([f"{what} ..."])
+
     def done(self, report: Report) -> None:
         self._say(closing_report(report))
 
@@ -113,7 +124,7 @@ class _Moving(_Plain):
             redirect_stderr=False,
         )
 
-    def tell(self, event: Start | Progress) -> None:
+    def tell(self, event: Start | Preparing | Progress) -> None:
         self._line.hear(event)
 
     def done(self, report: Report) -> None:
@@ -134,16 +145,19 @@ class Line:
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
+        self._preparing = ""
         self._start: Start | None = None
         self._now: Progress | None = None
         self._lately: deque[tuple[float, int]] = deque(maxlen=SHORT_MEMORY)
 
-    def hear(self, event: Start | Progress) -> None:
+    def hear(self, event: Start | Preparing | Progress) -> None:
         """Remember the latest news."""
-        from streammatte.pipeline import Start
+        from streammatte.pipeline import Preparing, Start
 
         if isinstance(event, Start):
             self._start = event
+        elif isinstance(event, Preparing):
+            self._preparing = event.what
         else:
             self._lately.append((time.monotonic(), event.frames))
             self._now = event  # last: the thread that draws must find all that belongs to it
@@ -159,7 +173,7 @@ class Line:
         """Return what there is to say: the stage first, network and runtime last."""
         elapsed = clock(time.monotonic() - self._begun)
         if self._start is None:
-            return ["opening", elapsed]
+            return [self._preparing or "opening", elapsed]
         engine = f"{self._start.model}, {self._start.runtime}"
         now, share = self._now, self.share
         if now is None:

@@ -10,10 +10,13 @@ from streammatte.errors import UsageError
 from streammatte.options import (
     BackgroundSpec,
     EncodeOptions,
+    NetworkOptions,
     RenderOptions,
     make_window,
     parse_bitrate,
+    parse_size,
 )
+from streammatte.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +32,7 @@ examples:
   streammatte render talk.mp4 --bg transparent -o talk.mov      ProRes 4444 with alpha
   streammatte render talk.mp4 --bg loop.mp4 -ss 1:30 -t 20      20 s from 1:30 on
   streammatte render portrait.jpg --bg beach.jpg -o card.png
+  streammatte render talk.mp4 --bg beach.jpg --model birefnet-lite --every 5
 
 OUT is refused if it exists (-y replaces it), and appears only when it is whole.
 --json writes one object a line: {"event": "start"}, "progress", then "done" or "error".
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beach.jpg, loop.mp4, '#00b140', green, blur, blur:20 or transparent",
     )
     _add_picture(parser)
+    _add_network(parser)
     _add_range(parser)
     _add_encoding(parser)
     _add_behaviour(parser)
@@ -64,15 +69,6 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         help="how a background file fills the frame (cover)",
     )
     group.add_argument(
-        "--model", default="selfie", metavar="NAME", help="see 'streammatte models list' (selfie)"
-    )
-    group.add_argument(
-        "--runtime", default="auto", metavar="NAME", help="what runs the network (auto)"
-    )
-    group.add_argument(
-        "--size", type=int, metavar="N", help="shorter side of the network's input in pixels (256)"
-    )
-    group.add_argument(
         "--temporal",
         choices=("auto", "off"),
         default="auto",
@@ -82,6 +78,45 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         "--no-decontaminate",
         action="store_true",
         help="leave the old background's colour in soft edges",
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--model",
+        default="selfie",
+        metavar="NAME",
+        help="see 'streammatte models list'; or a folder, a .safetensors, an .onnx (selfie)",
+    )
+    group.add_argument(
+        "--weights", metavar="FILE", help="instead of the model's own; 'random' for speed tests"
+    )
+    group.add_argument(
+        "--commercial-only",
+        action="store_true",
+        help="refuse networks that may not be used commercially",
+    )
+    group.add_argument(
+        "--size",
+        metavar="N",
+        help="the network's input in pixels: its shorter side, or HEIGHTxWIDTH (the model's own)",
+    )
+    group.add_argument(
+        "--every", type=int, default=1, metavar="N", help="show it every N-th frame only (1)"
+    )
+    group.add_argument(
+        "--runtime", default="auto", metavar="NAME", help=f"{', '.join(RUNTIMES)} (auto)"
+    )
+    group.add_argument(
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... (auto)"
+    )
+    group.add_argument(
+        "--precision", choices=("auto", "fp32", "fp16"), default="auto", help="(auto)"
+    )
+    group.add_argument("--require-gpu", action="store_true", help="fail rather than run on the CPU")
+    group.add_argument(
+        "--batch", type=int, metavar="N", help="frames at once (what the runtime gains from)"
     )
 
 
@@ -138,9 +173,18 @@ def _options(arguments: Any) -> RenderOptions:
     return RenderOptions(
         background=BackgroundSpec.parse(arguments.bg),
         fit=arguments.bg_fit,
-        model=arguments.model,
-        runtime=arguments.runtime,
-        size=arguments.size,
+        network=NetworkOptions(
+            model=arguments.model,
+            weights=arguments.weights,
+            commercial_only=arguments.commercial_only,
+            size=None if arguments.size is None else parse_size(arguments.size),
+            runtime=arguments.runtime,
+            device=arguments.device,
+            precision=arguments.precision,
+            require_gpu=arguments.require_gpu,
+            every=arguments.every,
+            batch=arguments.batch,
+        ),
         decontaminate=not arguments.no_decontaminate,
         temporal=arguments.temporal,
         window=make_window(arguments.ss, arguments.to, arguments.t),

@@ -38,8 +38,9 @@ def _headline(report: Report) -> str:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
-    own = report.runtime == "none"
-    yield "matte", report.model if own else f"{report.model}, run by {report.runtime}"
+    yield "matte", _network(report)
+    for line in report.passed_over:
+        yield "not by", line
     yield "written", report.codec
     assumed = f" (not all of it is tagged; assumed: {report.assumed})" if report.assumed else ""
     yield "colour", report.colour + assumed
@@ -58,6 +59,13 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield "damage", ", ".join(damage)
     for note in report.notes:
         yield "note", note
+
+
+def _network(report: Report) -> str:
+    if not report.digest:
+        return report.model
+    weights = f"{report.model} ({report.digest[:12]}, {report.precision})"
+    return f"{weights}, run by {report.runtime}"
 
 
 def _times(report: Report) -> str:

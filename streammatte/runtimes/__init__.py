@@ -16,8 +16,17 @@ RUNTIMES = Registry(
     "runtime",
     {
         "onnxruntime": Entry(
-            "streammatte.runtimes.onnxruntime:OnnxRuntime", "ONNX Runtime on the CPU"
+            "streammatte.runtimes.onnxruntime:OnnxRuntime", "ONNX Runtime on a CPU, or what it has"
+        ),
+        "openvino": Entry(
+            "streammatte.runtimes.openvino:OpenVino",
+            "OpenVINO on a CPU, or Intel's GPUs and NPUs",
+            extra="openvino",
+        ),
+        "torch": Entry(
+            "streammatte.runtimes.torch:Torch", "PyTorch on a CPU or a GPU", extra="export"
         ),
         "stub": Entry("streammatte.runtimes.stub:Stub", "a disc instead of a network, for tests"),
     },
+    aliases={"ort": "onnxruntime", "ov": "openvino", "pytorch": "torch"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.frames import Matte
+from streammatte.stages.smooth import is_other_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,21 +50,82 @@ class Coverage:
 
 
 def infer(
-    frames: Iterable[Frame], network: Runtime, size: tuple[int, int], meters: Meters
+    frames: Iterable[Frame], network: Runtime, size: tuple[int, int], meters: Meters, every: int = 1
 ) -> Iterator[Matte]:
-    """Let the network see every frame at ``size`` (width, height)."""
+    """Let the network see every N-th frame; the frames between keep the last matte.
+
+    Frames are held back until the network has as many as it takes at once.
+
+    Args:
+        frames: In order.
+        network: What makes mattes.
+        size: ``(width, height)`` of its input.
+        meters: Told how long it takes.
+        every: N; a new scene is seen whatever its turn.
+    """
+    waiting: list[_Seen] = []
+    last: NDArray[np.float32] | None = None
+    for seen in _in_turn(frames, size, meters, every):
+        waiting.append(seen)
+        if sum(each.wanted for each in waiting) % network.batch == 0:
+            for matte in _answered(waiting, network, last, meters):
+                last = matte.alpha
+                yield _within_own_alpha(matte)
+                del matte
+            waiting.clear()
+        del seen
+    for matte in _answered(waiting, network, last, meters):
+        yield _within_own_alpha(matte)
+        del matte
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    frame: Frame
+    view: NDArray[np.uint8]
+    wanted: bool
+    """Whether the network is to see it."""
+
+
+def _in_turn(
+    frames: Iterable[Frame], size: tuple[int, int], meters: Meters, every: int
+) -> Iterator[_Seen]:
+    """Scale the frames, and decide which of them the network sees."""
     scaler = VideoReformatter()
+    left = 0
+    before: NDArray[np.uint8] | None = None
     for frame in frames:
         with meters.measure("network input"):
             view = frame.picture.view(*size, scaler)
-        with meters.measure("network"):
-            alpha = network.infer(view[None])[0, 0]
-        if frame.picture.alpha is not None:
-            # What the footage says is see-through stays see-through.
-            own = cv2.resize(own_alpha(frame.picture), size, interpolation=cv2.INTER_AREA)
-            alpha = np.minimum(alpha, own)
-        yield Matte(frame, view, alpha)
+        if left == 0 or before is None or is_other_scene(before, view):
+            left = every
+        left -= 1
+        yield _Seen(frame, view, wanted=left == every - 1)
+        before = view if every > 1 else None
         del frame
+
+
+def _answered(
+    waiting: list[_Seen], network: Runtime, last: NDArray[np.float32] | None, meters: Meters
+) -> Iterator[Matte]:
+    """Yield a matte for each frame that waits: its own, or that of the frame before."""
+    views = [seen.view for seen in waiting if seen.wanted]
+    with meters.measure("network"):
+        alphas = iter(network.infer(np.stack(views))[:, 0] if views else ())
+    for seen in waiting:
+        last = next(alphas) if seen.wanted else last
+        assert last is not None
+        yield Matte(seen.frame, seen.view, last)
+
+
+def _within_own_alpha(matte: Matte) -> Matte:
+    """Keep see-through what the footage says is see-through."""
+    picture = matte.frame.picture
+    if picture.alpha is None:
+        return matte
+    height, width = matte.alpha.shape
+    own = cv2.resize(own_alpha(picture), (width, height), interpolation=cv2.INTER_AREA)
+    return replace(matte, alpha=np.minimum(matte.alpha, own))
 
 
 def take_own(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Matte]:

@@ -66,7 +66,12 @@ def is_new_scene(last: Moment, matte: Matte) -> bool:
     gap = matte.frame.seconds - last.seconds
     if gap > LONGEST_GAP or last.view.shape != matte.view.shape:
         return True
-    one, other = thumbnail(last.view), thumbnail(matte.view)
+    return is_other_scene(last.view, matte.view)
+
+
+def is_other_scene(last: NDArray[np.uint8], view: NDArray[np.uint8]) -> bool:
+    """Whether two pictures, uint8 R'G'B' ``[h, w, 3]``, show different scenes."""
+    one, other = thumbnail(last), thumbnail(view)
     return resemblance(one, other) < SAME and float(np.abs(one - other).mean()) > MOVED
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from streammatte import pipeline
 from streammatte.models import selfie
+from streammatte.models.weights import Embedded
 from streammatte.registry import Entry
 from streammatte.runtimes import RUNTIMES
 from streammatte.sinks.codecs import CODECS
@@ -32,9 +33,14 @@ def run(cli: Run) -> Run:
     return render  # type: ignore[return-value]
 
 
+def embed(weights: Path, monkeypatch: pytest.MonkeyPatch, sha256: str = "0" * 64) -> None:
+    """Let a file be the embedded network."""
+    card = dataclasses.replace(selfie.CARD, weights=Embedded(weights, sha256))
+    monkeypatch.setattr(selfie, "CARD", card)
+
+
 def test_missing_weights(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = dataclasses.replace(selfie.CARD, weights=folder / "gone.onnx")
-    monkeypatch.setattr(selfie, "CARD", gone)
+    embed(folder / "gone.onnx", monkeypatch)
     run().refused(5, "weights of selfie are missing", "gone.onnx", "reinstall streammatte")
     assert not list(folder.iterdir())
 
@@ -46,7 +52,7 @@ def test_changed_weights(
 ) -> None:  # fmt: skip
     weights = tmp_path_factory.mktemp("weights") / "selfie.onnx"
     weights.write_bytes(content)
-    monkeypatch.setattr(selfie, "CARD", dataclasses.replace(selfie.CARD, weights=weights))
+    embed(weights, monkeypatch)
     run().refused(5, "weights of selfie were changed", "reinstall streammatte")
     assert not list(folder.iterdir())
 
@@ -60,8 +66,7 @@ def test_weights_that_are_no_network(
     weights = tmp_path_factory.mktemp("weights") / "selfie.onnx"
     weights.write_bytes(b"half a network")
     digest = hashlib.sha256(b"half a network").hexdigest()
-    card = dataclasses.replace(selfie.CARD, weights=weights, sha256=digest)
-    monkeypatch.setattr(selfie, "CARD", card)
+    embed(weights, monkeypatch, digest)
     run("--runtime", "onnxruntime").refused(6, "ONNX Runtime cannot load selfie")
     assert not list(folder.iterdir())
 
@@ -80,8 +85,9 @@ def test_missing_package_of_an_extra(
 def test_missing_package_that_always_belongs(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "streammatte.runtimes.onnxruntime", raising=False)
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for name in ("onnxruntime", "openvino", "torch"):
+        monkeypatch.delitem(sys.modules, f"streammatte.runtimes.{name}", raising=False)
+        monkeypatch.setitem(sys.modules, name, None)
     run("--runtime", "onnxruntime").refused(4, "runtime onnxruntime needs onnxruntime")
     run("--runtime", "auto").refused(4, "onnxruntime", "reinstall")
     assert not list(folder.iterdir())

@@ -1,16 +1,20 @@
-"""``streammatte doctor`` and ``streammatte models list``."""
+"""``streammatte doctor``."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
+import subprocess
 import sys
+import types
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streammatte.cli import doctor
-from streammatte.models import MODELS, selfie
+from streammatte.models import selfie
+from streammatte.runtimes import RUNTIMES, hardware
 from streammatte.sinks.codecs import CODECS
 
 if TYPE_CHECKING:
@@ -38,11 +42,72 @@ def test_doctor_for_programs(cli: Run) -> None:
     assert all(finding["detail"] for finding in findings)
 
 
+def test_doctor_names_every_engine(cli: Run) -> None:
+    found = {one["what"]: one for one in json.loads(cli("doctor", "--json").out)}
+    for package, what in (("onnxruntime", "ONNX Runtime"), ("torch", "PyTorch")):
+        version = importlib.metadata.version(package)
+        assert found[what]["detail"].startswith(version.partition("-")[0])
+    assert found["ONNX Runtime"]["detail"].endswith("cpu")
+
+
+def test_doctor_is_quick_because_it_does_not_load_torch() -> None:
+    code = (
+        "import sys\n"
+        "from streammatte.cli import main\n"
+        "from streammatte.runtimes import hardware\n"
+        "hardware.nvidia = lambda: hardware.Nvidia(0, 'none')\n"
+        "hardware.amd = lambda: False\n"
+        "assert main(['doctor']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_doctor_sees_a_gpu(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "nvidia", lambda: hardware.Nvidia(2))
+    result = cli("doctor")
+    result.worked()
+    (gpu,) = (line for line in result.out.splitlines() if "NVIDIA GPU" in line)
+    assert gpu.startswith("ok")
+    assert "  2; " in gpu
+
+
+@pytest.mark.parametrize(("package", "what"), [("openvino", "OpenVINO"), ("torch", "PyTorch")])
+def test_doctor_can_do_without_extras(
+    package: str, what: str, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == package else version(name))
+    result = cli("doctor")
+    result.worked()
+    (line,) = (line for line in result.out.splitlines() if f" {what} " in line)
+    assert line.startswith("absent")
+    assert f'not installed: pip install "streammatte[{RUNTIMES.entry(package).extra}]"' in line
+
+
+def test_doctor_survives_a_broken_extra(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streammatte.runtimes.openvino", None)
+    monkeypatch.setattr(doctor, "_version", {"openvino": "2026.1"}.get)
+    result = cli("doctor")
+    result.worked()
+    assert "2026.1 does not load: " in result.out
+    assert "reinstall openvino" in result.out
+
+
+def test_doctor_finds_a_hollow_onnxruntime(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of onnxruntime when onnxruntime-gpu, installed over it, is uninstalled."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    result = cli("doctor")
+    result.refused(4, "onnxruntime is hollow", "pip install --force-reinstall onnxruntime")
+    assert "BROKEN" in result.out
+
+
 def test_doctor_finds_changed_weights(
     cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = tmp_path / "selfie.onnx"
-    weights.touch()
+    path = tmp_path / "selfie.onnx"
+    path.touch()
+    weights = dataclasses.replace(selfie.CARD.weights, path=path)
     monkeypatch.setattr(selfie, "CARD", dataclasses.replace(selfie.CARD, weights=weights))
     result = cli("doctor")
     result.refused(4, "render does not work here", "weights of selfie were changed")
@@ -89,23 +154,3 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     result.worked()
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in result.out
     assert "overwrite each other" in result.out
-
-
-def test_models(cli: Run) -> None:
-    for words in (("models", "list"), ("models",)):
-        result = cli(*words)
-        result.worked()
-        assert "selfie: " in result.out
-        assert "Apache-2.0 (commercial use allowed)" in result.out
-        assert "192 to 512, default 256" in result.out
-
-
-def test_models_for_programs(cli: Run) -> None:
-    result = cli("models", "list", "--json")
-    result.worked()
-    (card,) = json.loads(result.out)
-    assert [card["name"]] == list(MODELS)
-    assert card["licence"] == "Apache-2.0"
-    assert card["commercial"] is True
-    assert card["size_range"] == [192, 512]
-    assert len(card["sha256"]) == 64

@@ -139,7 +139,7 @@ def test_kill_at_random_moments(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "place",
-    ["open_source", "open_network", "open_sink", "open_background", "_start", "_write", "_report"],
+    ["open_source", "open_engine", "open_sink", "open_background", "_start", "_write", "_report"],
 )
 def test_at_every_step(
     place: str,
@@ -192,7 +192,7 @@ def test_a_library_that_turns_it_into_something_else(
         except BaseException as error:
             raise ImportError("numpy.core.multiarray failed to import") from error
 
-    monkeypatch.setattr(pipeline, "open_network", loading)
+    monkeypatch.setattr(pipeline, "open_engine", loading)
     interrupted(render(SHORT, "--bg", "red", "-o", "out.mp4"), signal.SIGTERM)
     assert not list(folder.iterdir())
 

@@ -38,7 +38,10 @@ REPORT = Report(
     seconds=20.04,
     fps=59.88,
     model="selfie",
+    digest="cbf67f6566b46dbaf815bce712c3c44107154c2476f62e2f226a2e6bbd3edaef",
     runtime="ONNX Runtime 1.32.0 on the CPU",
+    device="cpu",
+    precision="fp32",
     codec="h264 (yuv420p) in mp4",
     colour="BT.709 limited",
     assumed="",
@@ -109,7 +112,7 @@ def test_clock(seconds: float, text: str) -> None:
 def test_report_is_aligned_and_complete() -> None:
     assert closing_report(REPORT) == [
         "talk_beach.mp4: 1200 frames in 20.0 s, 59.9 fps",
-        "  matte     selfie, run by ONNX Runtime 1.32.0 on the CPU",
+        "  matte     selfie (cbf67f6566b4, fp32), run by ONNX Runtime 1.32.0 on the CPU",
         "  written   h264 (yuv420p) in mp4",
         "  colour    BT.709 limited",
         "  CPU time  6.0 ms a frame: decode 1.0, network 5.0",
@@ -120,7 +123,7 @@ def test_report_tells_what_was_assumed_and_lost() -> None:
     report = replace(
         REPORT, frames=1, assumed="matrix, range", corrupt_frames=1, lost_packets=2,
         dropped_frames=3, notes=["talk.mp4 ends at\n1 s", "no sound"], model="the footage's alpha",
-        runtime="none",
+        runtime="none", digest="",
     )  # fmt: skip
     lines = closing_report(report)
     assert lines[0] == "talk_beach.mp4: 1 frame in 20.0 s"
@@ -130,6 +133,14 @@ def test_report_tells_what_was_assumed_and_lost() -> None:
         "  damage    1 damaged frame kept, 2 packets lost, 3 frames out of order left out",
         "  note      talk.mp4 ends at\\n1 s",
         "  note      no sound",
+    ]
+
+
+def test_report_tells_why_nothing_quicker_was_used() -> None:
+    report = replace(REPORT, passed_over=["torch: not installed", "openvino: too old"])
+    assert closing_report(report)[2:4] == [
+        "  not by    torch: not installed",
+        "  not by    openvino: too old",
     ]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     [
         (["--size", "10"], 2, "--size for selfie must be 192 to 512, got 10"),
         (["--size", "5000"], 2, "--size"),
-        (["--size", "big"], 2, "argument --size: invalid int value: 'big'"),
+        (["--size", "big"], 2, "--size: 'big' is not a size; write N or HEIGHTxWIDTH"),
         (["--bitrate", "fast"], 2, "--bitrate: 'fast' is not a bit rate; write it as 8M"),
         (["--bitrate", "0"], 2, "--bitrate must be above 0"),
         (["--bitrate", "-1"], 2, "--bitrate"),
@@ -82,7 +82,7 @@ def test_window_after_the_end(
     [
         (["render"], "the following arguments are required: IN; see streammatte render --help"),
         (["rendr", "x.mp4"], "invalid choice: 'rendr'"),
-        (["models", "pull"], "invalid choice: 'pull'"),
+        (["models", "push"], "invalid choice: 'push'"),
         (["--loud"], "required: COMMAND"),
     ],
 )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from streammatte.meters import Meters
-from streammatte.models import load_card
+from streammatte.models import load_card, open_model
+from streammatte.runtimes import Placement
 from streammatte.runtimes.stub import Stub
 from streammatte.sources.synthetic import Synthetic
 from streammatte.stages import matte
@@ -27,13 +29,17 @@ SIZE = (64, 32)
 class Spy(Stub):
     """Remembers what it was shown."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__(load_card("selfie"), size)
+    def __init__(self, size: tuple[int, int], batch: int = 1) -> None:
+        super().__init__(open_model("selfie"), size, Placement(batch=batch))
         self.seen: list[NDArray[np.uint8]] = []
 
-    def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen.append(image)
-        return super().infer(image)
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answer with the disc, darker each time, so that answers can be told apart."""
+        alphas = super().infer(images)
+        for image, alpha in zip(images, alphas, strict=True):
+            np.multiply(alpha, 0.9 ** len(self.seen), out=alpha)
+            self.seen.append(image[None])
+        return alphas
 
 
 def frames(count: int = 2, **changes: Any) -> Iterator[Frame]:
@@ -75,6 +81,61 @@ def test_frames_come_out_one_by_one_in_order() -> None:
     for index, result in enumerate(matte.infer(source(), Spy(SIZE), SIZE, Meters())):
         assert result.frame.pts == index
         assert asked == list(range(index + 1))
+
+
+def turns(every: int, batch: int, count: int) -> tuple[Spy, list[int]]:
+    """Show frames to a network; return it, and whose answer each frame got."""
+    network = Spy(SIZE, batch)
+    mattes = list(matte.infer(frames(count), network, SIZE, Meters(), every))
+    assert [each.frame.pts for each in mattes] == list(range(count))
+    levels = [float(each.alpha.max()) for each in mattes]
+    return network, [round(np.log(level) / np.log(0.9)) for level in levels]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_the_network_sees_several_frames_at_once(batch: int) -> None:
+    network, answers = turns(1, batch, 7)
+    assert answers == list(range(7))
+    views = [
+        view for frame in frames(7) for view in [frame.picture.view(*SIZE, VideoReformatter())]
+    ]
+    assert all((seen[0] == view).all() for seen, view in zip(network.seen, views, strict=True))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("every", [2, 3, 5, 50])
+def test_the_network_sees_every_nth_frame(every: int, batch: int) -> None:
+    network, answers = turns(every, batch, 13)
+    assert answers == [index // every for index in range(13)]
+    assert len(network.seen) == -(-13 // every)
+
+
+def test_frames_between_do_not_wait() -> None:
+    asked = []
+
+    def source() -> Iterator[Frame]:
+        for frame in frames(6):
+            asked.append(frame.pts)
+            yield frame
+
+    for index, _ in enumerate(matte.infer(source(), Spy(SIZE), SIZE, Meters(), 3)):
+        assert asked == list(range(index + 1))
+
+
+def test_a_new_scene_does_not_wait_for_its_turn() -> None:
+    """Nor does it count as one: the next turn is a whole round later."""
+
+    def source() -> Iterator[Frame]:
+        for frame in frames(12):
+            if frame.pts >= 5:
+                for plane in frame.picture.planes:
+                    plane[:] = plane[::-1]
+            yield frame
+
+    network = Spy(SIZE)
+    mattes = list(matte.infer(source(), network, SIZE, Meters(), 4))
+    levels = [round(np.log(float(each.alpha.max())) / np.log(0.9)) for each in mattes]
+    assert levels == [0, 0, 0, 0, 1, 2, 2, 2, 2, 3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,7 @@ class PretrainedBiRefNet(PreTrainedModel):  # type: ignore[no-untyped-call, unus
         """
         hub = not Path(where).exists() and str(where).count("/") == 1
         weights = Hub(str(where), revision) if hub else Local(Path(where))
-        path = locate(weights, str(where))
-        check(weights, str(where), path)
-        backbone, state = _read(path)
+        backbone, state = _read(_checked(weights, str(where)))
         config = BiRefNetConfig(backbone)
         with _silently():
             network = super().from_pretrained(
@@ -117,9 +115,7 @@ def load(weights: Hub | Local, name: str) -> BiRefNet:
         ModelError: if they cannot be had, were changed, or are not those of a BiRefNet.
         DependencyError: if they must be downloaded, and the package that does it is missing.
     """
-    path = locate(weights, name)
-    check(weights, name, path)
-    pretrained = PretrainedBiRefNet.from_pretrained(path)
+    pretrained = PretrainedBiRefNet.from_pretrained(_checked(weights, name))
     with torch.device("meta"):  # nothing of it is kept but what it is made of
         network = BiRefNet(pretrained.config.backbone)
     for part, module in pretrained.named_children():
@@ -141,6 +137,14 @@ def expected_shapes(backbone: Backbone) -> dict[str, Shape]:
     with torch.device("meta"):
         state = BiRefNet(backbone).state_dict()
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def _checked(weights: Hub | Local, name: str) -> Path:
+    """Return the file that holds the weights, which is the published one if it is of the hub."""
+    path = locate(weights, name)
+    if isinstance(weights, Hub):
+        check(weights, name, path)
+    return path
 
 
 def _header(path: Path) -> dict[str, Stored]:

@@ -227,7 +227,8 @@ def _workplace(path: Path) -> Iterator[Path]:
 
 
 def _saved(program: torch.onnx.ONNXProgram, path: Path) -> Path:
-    weights = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())  # type: ignore[union-attr]
+    constants = (value.const_value for value in program.model.graph.initializers.values())
+    weights = sum(constant.nbytes for constant in constants if constant is not None)
     program.save(path, external_data=weights >= EXTERNAL_FROM)
     return path
 

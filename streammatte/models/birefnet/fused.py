@@ -18,29 +18,43 @@ What is different, none of it in the result but for rounding:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from streammatte.models.birefnet.decoder import resized, stacked_tiles
+from streammatte.models.birefnet.aspp import Branch
+from streammatte.models.birefnet.decoder import (
+    Lateral,
+    PictureReference,
+    ReconstructionBlock,
+    resized,
+)
 from streammatte.models.birefnet.deform import deform_conv2d, deform_conv2d_by_gather
 from streammatte.models.birefnet.network import MEAN, STD, STRIDE
-from streammatte.models.birefnet.swin import PATCH, relative_positions, shift_mask, split_windows
+from streammatte.models.birefnet.swin import (
+    PATCH,
+    Block,
+    Stage,
+    relative_positions,
+    shift_mask,
+    split_windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from streammatte.models.base import Size
     from streammatte.models.birefnet.aspp import DeformableAspp
-    from streammatte.models.birefnet.decoder import Decoder, PictureReference, ReconstructionBlock
+    from streammatte.models.birefnet.decoder import Decoder
     from streammatte.models.birefnet.network import BiRefNet
-    from streammatte.models.birefnet.swin import Block, PatchMerging, Stage, Swin
+    from streammatte.models.birefnet.swin import PatchMerging, Swin
 
     Grid = tuple[int, int]
 
+Part = TypeVar("Part", bound=nn.Module)
 Form = Literal["operator", "native", "gather"]
 """How deformable convolutions are done: by PyTorch's operator in the precision of the rest; by the
 same in float32, which is ONNX's DeformConv; or by operators that every engine has."""
@@ -70,7 +84,7 @@ class FusedBiRefNet(nn.Module):
         self.register_buffer("scale", 1 / (255 * std))
         self.register_buffer("shift", -torch.tensor(MEAN).reshape(3, 1, 1) / std)
         self.encoder = _Encoder(network.bb, (height, width))
-        self.squeeze = _Block(network.squeeze_module[0], convolve)
+        self.squeeze = _Block(part_of(network, "squeeze_module.0", ReconstructionBlock), convolve)
         self.decoder = _Decoder(network.decoder, convolve)
         self.eval().requires_grad_(requires_grad=False)
 
@@ -88,6 +102,13 @@ class FusedBiRefNet(nn.Module):
         return result
 
 
+def part_of(module: nn.Module, path: str, kind: type[Part]) -> Part:
+    """Return a part of a module by its path, which must be of a kind."""
+    part = module.get_submodule(path)
+    assert isinstance(part, kind)
+    return part
+
+
 def _in_single_precision(image: Tensor, *others: Tensor) -> Tensor:
     """Convolve in float32 whatever is given: engines round positions to the precision of the rest.
 
@@ -97,7 +118,7 @@ def _in_single_precision(image: Tensor, *others: Tensor) -> Tensor:
     return result.to(image.dtype)
 
 
-_FORMS = {
+_FORMS: dict[Form, Callable[..., Tensor]] = {
     "operator": deform_conv2d,
     "native": _in_single_precision,
     "gather": deform_conv2d_by_gather,
@@ -112,18 +133,19 @@ class _Encoder(nn.Module):
     def __init__(self, swin: Swin, grid: Grid) -> None:
         super().__init__()
         height, width = grid
-        self.half = (height // 2, width // 2)
+        self.twin = (height // 2, width // 2)
         self.patches, self.patch_norm = swin.patch_embed.proj, swin.patch_embed.norm
-        grids = [(-(-h // PATCH), -(-w // PATCH)) for h, w in (grid, self.half)]
+        grids = [(-(-h // PATCH), -(-w // PATCH)) for h, w in (grid, self.twin)]
         stages = []
-        for i, stage in enumerate(swin.layers):
-            stages.append(_Stage(stage, swin.get_submodule(f"norm{i}"), grids))  # type: ignore[arg-type]
+        for i in range(len(swin.layers)):
+            norm = part_of(swin, f"norm{i}", nn.LayerNorm)
+            stages.append(_Stage(part_of(swin, f"layers.{i}", Stage), norm, grids))
             grids = [((h + 1) // 2, (w + 1) // 2) for h, w in grids]
         self.stages = nn.ModuleList(stages)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Return features, finest first."""
-        small = functional.interpolate(picture, self.half, mode="bilinear", align_corners=True)
+        small = functional.interpolate(picture, self.twin, mode="bilinear", align_corners=True)
         both = [self.patches(scale).flatten(2).transpose(1, 2) for scale in (picture, small)]
         tokens, features = self.patch_norm(torch.cat(both, 1)), []
         for stage in self.stages:
@@ -136,12 +158,11 @@ class _Stage(nn.Module):
     def __init__(self, stage: Stage, norm: nn.LayerNorm, grids: Sequence[Grid]) -> None:
         super().__init__()
         self.grids, self.norm = tuple(grids), norm
-        window = stage.blocks[0].window
+        blocks = [part_of(stage, f"blocks.{j}", Block) for j in range(len(stage.blocks))]
         # Blocks without and with shift take turns; those of a kind share their tables.
-        kinds = [_Windows(grids, window, shift) for shift in (0, window // 2)]
+        kinds = [_Windows(grids, block.window, block.shift) for block in blocks[:2]]
         self.blocks = nn.ModuleList(
-            _Attending(block, kinds[j % 2])
-            for j, block in enumerate(stage.blocks)  # type: ignore[arg-type]
+            _Attending(block, kinds[j % 2]) for j, block in enumerate(blocks)
         )
         self.merging = None if stage.downsample is None else _Merging(stage.downsample, grids)
 
@@ -153,9 +174,10 @@ class _Stage(nn.Module):
 
     def _features(self, tokens: Tensor) -> Tensor:
         (height, width), (low, narrow) = self.grids
-        full, small = tokens.split([height * width, low * narrow], 1)
-        picture = full.transpose(1, 2).unflatten(2, (height, width))
-        twin = small.transpose(1, 2).unflatten(2, (low, narrow))
+        full, small = torch.split(tokens, [height * width, low * narrow], 1)
+        batch, channels = len(tokens), tokens.shape[2]
+        picture = full.transpose(1, 2).reshape(batch, channels, height, width)
+        twin = small.transpose(1, 2).reshape(batch, channels, low, narrow)
         return torch.cat([picture, resized(twin, picture)], 1)
 
 
@@ -210,7 +232,7 @@ class _Attending(nn.Module):
         scores = query @ key.transpose(-1, -2) + self.bias
         if windows.mask is not None:
             scores = scores + (windows.mask if batch == 1 else windows.mask.repeat(batch, 1, 1, 1))
-        seen = scores.softmax(-1) @ value
+        seen: Tensor = scores.softmax(-1) @ value
         return seen.transpose(1, 2).reshape(batch, -1, channels).index_select(1, windows.join)
 
 
@@ -286,17 +308,21 @@ class _Decoder(nn.Module):
 
     def __init__(self, decoder: Decoder, convolve: Callable[..., Tensor]) -> None:
         super().__init__()
-        last = decoder.conv_out1[0]
+        last = part_of(decoder, "conv_out1.0", nn.Conv2d)
+        assert last.bias is not None
         split = decoder.decoder_block1.conv_out.out_channels
-        blocks = [decoder.get_submodule(f"decoder_block{level}") for level in (4, 3, 2)]
-        self.blocks = nn.ModuleList(_Block(block, convolve) for block in blocks)  # type: ignore[arg-type]
+        levels = (4, 3, 2)
+        self.blocks = nn.ModuleList(
+            _Block(part_of(decoder, f"decoder_block{level}", ReconstructionBlock), convolve)
+            for level in levels
+        )
         self.references = nn.ModuleList(
-            decoder.get_submodule(f"ipt_blk{level}") for level in (5, 4, 3, 2)
+            part_of(decoder, f"ipt_blk{level + 1}", PictureReference) for level in (*levels, 1)
         )
         self.laterals = nn.ModuleList(
-            decoder.get_submodule(f"lateral_block{level}.conv") for level in (4, 3, 2)
+            part_of(decoder, f"lateral_block{level}", Lateral) for level in levels
         )
-        self.gates = nn.ModuleList(_Gate(decoder, level) for level in (4, 3, 2))
+        self.gates = nn.ModuleList(_Gate(decoder, level) for level in levels)
         self.block1 = _Block(decoder.decoder_block1, convolve, mixed=last.weight[:, :split])
         self.reference1 = _LinearReference(decoder.ipt_blk1, last.weight[:, split:], last.bias)
 
@@ -305,16 +331,11 @@ class _Decoder(nn.Module):
         *fine, p = features
         steps = zip(self.blocks, self.references, self.gates, self.laterals, strict=False)
         for feature, (block, reference, gate, lateral) in zip(reversed(fine), steps, strict=True):
-            p = block(self._referring(reference, picture, p))
+            p = block(torch.cat([p, reference(picture, p)], 1))
             p = resized(gate(p), feature) + lateral(feature)
-        p = self.block1(self._referring(self.references[-1], picture, p))
+        p = self.block1(torch.cat([p, self.references[-1](picture, p)], 1))
         result: Tensor = resized(p, picture) + self.reference1(picture)
         return result
-
-    @staticmethod
-    def _referring(reference: nn.Module, picture: Tensor, p: Tensor) -> Tensor:
-        tiles = stacked_tiles(picture, *p.shape[2:])
-        return torch.cat([p, reference.conv_out(reference.conv1(resized(tiles, p)))], 1)  # type: ignore[operator]
 
 
 class _Gate(nn.Module):
@@ -322,7 +343,8 @@ class _Gate(nn.Module):
 
     def __init__(self, decoder: Decoder, level: int) -> None:
         super().__init__()
-        conv, norm, _ = decoder.get_submodule(f"gdt_convs_{level}")  # type: ignore[misc]
+        conv = part_of(decoder, f"gdt_convs_{level}.0", nn.Conv2d)
+        norm = part_of(decoder, f"gdt_convs_{level}.1", nn.BatchNorm2d)
         self.gradients = fuse_conv_bn_eval(conv, norm)
         self.attention = decoder.get_submodule(f"gdt_convs_attn_{level}.0")
 
@@ -365,12 +387,15 @@ class _Pyramid(nn.Module):
 
     def __init__(self, pyramid: DeformableAspp, convolve: Callable[..., Tensor]) -> None:
         super().__init__()
-        first, second, third, fourth = (pyramid.aspp1, *pyramid.aspp_deforms)
+        first = pyramid.aspp1
+        second, third, fourth = (part_of(pyramid, f"aspp_deforms.{i}", Branch) for i in range(3))
         self.branches = nn.ModuleList(
             _Branches(group, convolve) for group in ((first, second), (third,), (fourth,))
         )
-        _, pooled, pooled_norm, _ = pyramid.global_avg_pool
-        self.pooled = fuse_conv_bn_eval(pooled, pooled_norm)  # type: ignore[arg-type]
+        self.pooled = fuse_conv_bn_eval(
+            part_of(pyramid, "global_avg_pool.1", nn.Conv2d),
+            part_of(pyramid, "global_avg_pool.2", nn.BatchNorm2d),
+        )
         mixing = fuse_conv_bn_eval(pyramid.conv1, pyramid.bn1)
         assert mixing.bias is not None
         looked = mixing.in_channels - self.pooled.out_channels
@@ -386,23 +411,20 @@ class _Pyramid(nn.Module):
 class _Branches(nn.Module):
     """Deformable convolutions with kernels of one size, and what tells them where to look."""
 
-    def __init__(self, branches: Sequence[nn.Module], convolve: Callable[..., Tensor]) -> None:
+    def __init__(self, branches: Sequence[Branch], convolve: Callable[..., Tensor]) -> None:
         super().__init__()
         convs = [branch.atrous_conv for branch in branches]
-        readers = [conv.offset_conv for conv in convs] + [conv.modulator_conv for conv in convs]  # type: ignore[union-attr]
-        self.where = _conv(
-            torch.cat([reader.weight for reader in readers]),  # type: ignore[union-attr]
-            torch.cat([reader.bias for reader in readers]),  # type: ignore[union-attr]
-        )
-        self.parts = [reader.out_channels for reader in readers]  # type: ignore[union-attr]
+        readers = [conv.offset_conv for conv in convs] + [conv.modulator_conv for conv in convs]
+        biases = [reader.bias for reader in readers if reader.bias is not None]
+        self.where = _conv(torch.cat([reader.weight for reader in readers]), torch.cat(biases))
+        self.parts = [reader.out_channels for reader in readers]
         self.kernels = nn.ModuleList(
-            fuse_conv_bn_eval(conv.regular_conv, branch.bn)  # type: ignore[union-attr, arg-type]
-            for conv, branch in zip(convs, branches, strict=True)
+            fuse_conv_bn_eval(branch.atrous_conv.regular_conv, branch.bn) for branch in branches
         )
         self._convolve = convolve
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        parts = self.where(x).split(self.parts, 1)
+        parts = torch.split(self.where(x), self.parts, 1)
         offsets, masks = parts[: len(self.kernels)], parts[len(self.kernels) :]
         return [
             functional.relu(

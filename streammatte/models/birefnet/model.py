@@ -35,9 +35,22 @@ class Random:
 class BiRefNetModel:
     """See ``models.base.Model``."""
 
-    def __init__(self, card: ModelCard, weights: Hub | Local | Random) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        weights: Hub | Local | Random,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take note of it; nothing is read yet.
+
+        Args:
+            card: The facts.
+            weights: Where they are.
+            tell: Told each step of what must be done first, and is then kept.
+        """
         self.card = card
         self._weights = weights
+        self._tell = tell
 
     @cached_property
     def digest(self) -> str:
@@ -45,8 +58,12 @@ class BiRefNetModel:
         if isinstance(self._weights, Random):
             recipe = f"random {self._backbone} {self._weights.seed}"
             return hashlib.sha256(recipe.encode()).hexdigest()
-        path = locate(self._weights, self.card.name)
+        path = locate(self._weights, self.card.name, self._tell_of_download)
         return check(self._weights, self.card.name, path)
+
+    def _tell_of_download(self, done: int, total: int | None) -> None:
+        of = f" of {total >> 20}" if total else ""
+        self._tell(f"downloading {self.card.name}, once: {done >> 20}{of} MiB")
 
     @property
     def revision(self) -> str:
@@ -59,7 +76,8 @@ class BiRefNetModel:
         """Return an ONNX file from the cache, exported first if it is not there."""
         path = self._kept(size, graph)
         if not path.exists():
-            self.export(size, graph, path)
+            words = f"exporting {self.card.name} at {size[1]}x{size[0]}, once"
+            self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}"))
         return path
 
     def export(
@@ -95,6 +113,7 @@ class BiRefNetModel:
             raise _missing(self.card.name, error) from error
         if isinstance(self._weights, Random):
             return random_network(self._backbone, self._weights.seed)
+        _ = self.digest  # downloads, and tells of it
         return load(self._weights, self.card.name)
 
     @property

@@ -22,21 +22,19 @@ GREATEST = 6e4
 """The greatest magnitude that passes: half precision ends at 65504."""
 
 
-class Magnitudes(TorchDispatchMode):
+class Magnitudes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, remembers the greatest magnitude that any operator gave.
 
     What happens inside ``deform_conv2d`` is not seen: its positions stay in single precision.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.greatest = 0.0
         self.where = ""
         """The operator that gave it."""
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.numel():

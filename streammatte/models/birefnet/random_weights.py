@@ -57,9 +57,11 @@ def _value(key: str, shape: Shape, seed: int) -> NDArray[np.float32] | NDArray[n
         return np.zeros(shape, np.int64)
     noise = _noise(key, shape, seed)
     if len(shape) > 1 and not key.endswith("relative_position_bias_table"):  # a kernel
-        return (_first(_GAINS, key) * noise / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-    centre, spread = _distribution(key)
-    return (centre + spread * noise).astype(np.float32)
+        values = _first(_GAINS, key) * noise / np.sqrt(np.prod(shape[1:]))
+    else:
+        centre, spread = _distribution(key)
+        values = centre + spread * noise
+    return np.asarray(values, np.float32)
 
 
 def _distribution(key: str) -> tuple[float, float]:

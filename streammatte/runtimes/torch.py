@@ -1,0 +1,213 @@
+"""PyTorch, operator by operator: to compare with, and for GPUs that nothing quicker runs on."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from streammatte.errors import DependencyError, RuntimeFailure, UsageError
+from streammatte.runtimes.base import Port
+from streammatte.runtimes.contract import check_contract, check_gpu, failure, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from streammatte.models.base import Model, Precision, Size
+    from streammatte.runtimes.base import Placement
+
+_KINDS = ("cpu", "cuda", "mps", "xpu")
+_BYTES_A_PIXEL = 1500
+"""Memory that an image in half precision takes: 8 images of 1024 x 1024 in 12 GB."""
+_GREATEST_BATCH = 8
+
+
+class Torch:
+    """Runs a model's torch module; see ``runtimes.base.Runtime``."""
+
+    def __init__(self, model: Model, size: Size, placement: Placement) -> None:
+        """Load the weights; on a GPU, run the network once, so that its first frame is quick.
+
+        Args:
+            model: Whose ``module()`` is run.
+            size: ``(width, height)`` of its input.
+            placement: ``device`` is ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; ``auto`` is the
+                GPU, if PyTorch has one here. ``batch`` is chosen by the GPU's free memory.
+
+        Raises:
+            UsageError: if PyTorch knows no such device.
+            ModelError: if the weights are missing or changed, the network has no PyTorch form, or
+                its output does not fit.
+            DependencyError: if PyTorch cannot use the device.
+            RuntimeFailure: if PyTorch fails, or the GPU's memory is too small.
+        """
+        self._place = _place(placement.device)
+        self.device = str(self._place)
+        check_gpu(placement, "PyTorch", self.device)
+        on_cpu = self.device == "cpu"
+        wish = placement.precision
+        self.precision: Precision = ("fp32" if on_cpu else "fp16") if wish == "auto" else wish
+        self.batch = placement.batch or _fitting(self._place, size, self.precision)
+        self._module: Any = model.module(size).eval().requires_grad_(False)
+        self._module = _placed(self._module, self._place, self.precision)
+        self.description = f"PyTorch {torch.__version__} on {_words(self._place)}"
+        shape = (size[1], size[0], 3)
+        self.inputs = (Port("image", "uint8", (None, *shape)),)
+        alpha = self._tried(shape, fixed=placement.batch is not None)
+        dtype = str(alpha.dtype).removeprefix("torch.")
+        self.outputs = (Port("alpha", dtype, (None, *alpha.shape[1:])),)
+        check_contract(model.card.name, size, self.inputs, self.outputs)
+
+    def _tried(self, shape: tuple[int, ...], *, fixed: bool) -> torch.Tensor:
+        """Return what the network makes of black, with as large a batch as there is memory for."""
+        if self.device == "cpu":  # where a frame would take seconds
+            with contextlib.suppress(Exception):  # modules may do what stand-ins cannot
+                return _shaped(self._module, torch.zeros((self.batch, *shape), dtype=torch.uint8))
+        while True:
+            black = np.zeros((self.batch, *shape), np.uint8)
+            try:
+                return self._run(black)
+            except _MemoryFull:
+                if fixed or self.batch == 1:
+                    raise
+            self.batch //= 2
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the mattes of images; see ``runtimes.base.Runtime``."""
+        alpha: NDArray[np.float32] = self._run(images).cpu().numpy()
+        return alpha
+
+    def _run(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        if not images.flags.writeable:
+            images = images.copy()  # PyTorch warns of memory that it must not write to
+        try:
+            with torch.inference_mode(), _as_exact_as_asked(self.precision):
+                alpha: torch.Tensor = self._module(torch.from_numpy(images).to(self._place))
+                if self._place.type != "cpu":
+                    torch.accelerator.synchronize(self._place)  # what fails, fails here
+                return alpha
+        except torch.OutOfMemoryError as error:
+            _let_go()
+            raise _MemoryFull(
+                f"the memory of {_words(self._place)} is too small for {len(images)} at once in "
+                f"{self.precision}; use a smaller --batch or --size, or end what else uses it"
+            ) from error
+        except Exception as error:
+            raise failure("PyTorch", error) from error
+
+    def close(self) -> None:
+        """Let go of the network and its memory."""
+        self._module = None
+        _let_go()
+
+
+class _MemoryFull(RuntimeFailure):
+    """There is not enough of it on the GPU."""
+
+
+def _place(device: str) -> torch.device:
+    """Read ``cpu``, ``cuda:1``, ``mps``, ...
+
+    Raises:
+        UsageError: if PyTorch knows no such device.
+        DependencyError: if it is not here.
+    """
+    kind, _, index = device.lower().partition(":")
+    if kind == "auto":
+        kind = next((name for name in _KINDS[1:] if not why_not(name)), "cpu")
+    if kind not in _KINDS or (index and not index.isdecimal()) or (index and kind == "cpu"):
+        raise UsageError(f"--device: PyTorch knows no {device!r}; it knows {', '.join(_KINDS)}")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if why := why_not(kind):
+        raise DependencyError(why)
+    number, count = int(index or 0), getattr(torch, kind).device_count()
+    if number >= count:
+        raise DependencyError(f"PyTorch finds no {kind}:{number} here; it counts {count}, from 0")
+    return torch.device(kind, number)
+
+
+def why_not(kind: str) -> str:
+    """Return why PyTorch cannot use a kind of GPU here; nothing if it can."""
+    module = getattr(torch, kind)
+    with warnings.catch_warnings(record=True) as caught:  # it warns of drivers that are too old
+        warnings.simplefilter("always")
+        if module.is_available():
+            return ""
+    version = torch.__version__
+    if kind == "cuda" and not (torch.version.cuda or torch.version.hip):
+        return f"this PyTorch ({version}) was built without CUDA; pytorch.org says how to get one"
+    if caught:
+        return f"PyTorch {version} cannot use {kind}: {reason(caught[0].message)}"  # type: ignore[arg-type]
+    return f"PyTorch {version} finds no {kind} device"
+
+
+def _words(place: torch.device) -> str:
+    if place.type == "cpu":
+        return "the CPU"
+    if place.type == "mps":
+        return "the Apple GPU (mps)"
+    return f"{getattr(torch, place.type).get_device_name(place)} ({place})"
+
+
+def _fitting(place: torch.device, size: Size, precision: Precision) -> int:
+    """Return how many images a GPU's free memory has room for; 1 on a CPU, which gains nothing."""
+    if place.type == "cpu":
+        return 1
+    need = size[0] * size[1] * _BYTES_A_PIXEL * (1 if precision == "fp16" else 2)
+    return max(1, min(_GREATEST_BATCH, _free(place) // need))
+
+
+def _free(place: torch.device) -> int:
+    if place.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    free: int = getattr(torch, place.type).mem_get_info(place)[0]
+    return free
+
+
+def _placed(module: torch.nn.Module, place: torch.device, precision: Precision) -> torch.nn.Module:
+    try:
+        if precision == "fp16":
+            module = module.half()
+        module = module.to(place)
+    except torch.OutOfMemoryError as error:
+        raise _MemoryFull(f"the memory of {_words(place)} is too small for the weights") from error
+    except Exception as error:
+        raise RuntimeFailure(f"PyTorch cannot load the network: {reason(error)}") from error
+    if place.type != "cpu":
+        for part in module.modules():
+            if isinstance(part, torch.nn.Conv2d):
+                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def _shaped(module: Any, images: torch.Tensor) -> torch.Tensor:
+    """Return a stand-in for a module's output: its shape and dtype, without the work."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode, torch.no_grad():
+        alpha: torch.Tensor = module(mode.from_tensor(images))
+    return alpha
+
+
+@contextlib.contextmanager
+def _as_exact_as_asked(precision: Precision) -> Iterator[None]:
+    """Let convolutions be tried out for the quickest, and keep single precision whole."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=True, deterministic=False, allow_tf32=precision == "fp16"
+    ):
+        yield
+
+
+def _let_go() -> None:
+    if torch.accelerator.is_available():
+        torch.accelerator.memory.empty_cache()
