@@ -152,7 +152,8 @@ def render(
                 results = composite.over(mattes, background, meters, decontaminate=decontaminate)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
-    notes = [*sink.notes, *coverage.notes, *(background.notes if background else [])]
+    weights = matting.engine.model.notes if matting.engine else []
+    notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     return _report(where, path, matting, sink.description, source, count, begun, meters, notes)
 
 

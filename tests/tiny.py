@@ -49,6 +49,7 @@ class Tiny:
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.card: ModelCard = load_card("selfie")
         self.digest = hashlib.sha256(b"tiny").hexdigest()
+        self.notes: list[str] = []
         self.asked: list[Graph | str] = []
         self._folder = folder
         self._changes = changes

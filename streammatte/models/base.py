@@ -122,6 +122,10 @@ class Model(Protocol):
     def digest(self) -> str:
         """SHA-256 of the weights, in hexadecimal digits."""
 
+    @property
+    def notes(self) -> list[str]:
+        """What a report must say of the weights, such as that they are not the published ones."""
+
     def onnx(self, size: Size, graph: Graph) -> Path:
         """Return an ONNX file, made first if need be; big weights lie beside it.
 

@@ -17,6 +17,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,12 @@ def snapshots(weights: Hub) -> list[Path]:
     return sorted(
         path for path in _repository(weights).glob(f"snapshots/*/{FILE}") if path.is_file()
     )
+
+
+def current(weights: Hub) -> Path | None:
+    """Return the weights that the cache has of a repository's main branch, if it has any."""
+    path = snapshot(replace(weights, revision="main"))
+    return path if path.is_file() else None
 
 
 def blob_digest(path: Path) -> str:

@@ -102,6 +102,11 @@ class OnnxFile:
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @property
+    def notes(self) -> list[str]:
+        """Nothing: the file is what it is."""
+        return []
+
+    @property
     def precision(self) -> Precision:
         """What the file says, or what most of its weights are."""
         said = self._facts.metadata.get(onnx_card.PREFIX + "precision")

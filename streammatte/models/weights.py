@@ -70,6 +70,9 @@ def cached(weights: Hub | Local) -> Path | None:
 def locate(weights: Hub | Local, name: str, tell: Tell | None = None) -> Path:
     """Return the file that holds a network's weights, downloaded first if need be.
 
+    If that is not possible, those of the repository's main branch will do, if they are in the
+    cache; see ``is_another``.
+
     Args:
         weights: Where they come from.
         name: What the user calls the network.
@@ -80,10 +83,16 @@ def locate(weights: Hub | Local, name: str, tell: Tell | None = None) -> Path:
         DependencyError: if they must be downloaded, and the package that does it is missing.
     """
     path = cached(weights)
-    if path is None:
-        assert isinstance(weights, Hub)
-        path = hub.download(weights, name, tell)
-    return path
+    if path is not None:
+        return path
+    assert isinstance(weights, Hub)
+    try:
+        return hub.download(weights, name, tell)
+    except ModelError:
+        other = hub.current(weights)
+        if other is None:
+            raise
+        return other
 
 
 def pull(weights: Hub, name: str, tell: Tell | None = None) -> Path:
@@ -123,7 +132,7 @@ def verify(card: ModelCard, *, fresh: bool = False) -> str:
         return _embedded(weights, card.name)
     if isinstance(weights, Local) and weights.path.suffix == ".onnx":
         return sha256_of(weights.path)
-    path = cached(weights)
+    path = cached(weights) or (hub.current(weights) if isinstance(weights, Hub) else None)
     if path is None:
         raise ModelError(
             f"the weights of {card.name} are not here; run 'streammatte models pull {card.name}'"
@@ -134,8 +143,8 @@ def verify(card: ModelCard, *, fresh: bool = False) -> str:
 def check(weights: Hub | Local, name: str, path: Path, *, fresh: bool = False) -> str:
     """Return the SHA-256 of a file of weights if it is the right one.
 
-    What it must be is what the card says, or else what the hub announced, or else what it was
-    when a file of that revision was first seen. A user's own file is always right.
+    What it must be is what the card says of the revision, or else what the hub announced, or else
+    what it was when a file of that revision was first seen. A user's own file is always right.
 
     Args:
         weights: Where they come from.
@@ -149,7 +158,8 @@ def check(weights: Hub | Local, name: str, path: Path, *, fresh: bool = False) -
     digest = _digest(path, fresh=fresh)
     if isinstance(weights, Local):
         return digest
-    expected = weights.sha256 or hub.blob_digest(path) or _first_seen(weights, path, digest)
+    published = weights.sha256 if path == hub.snapshot(weights) else ""
+    expected = published or hub.blob_digest(path) or _first_seen(weights, path, digest)
     if digest != expected:
         raise ModelError(
             f"the weights of {name} are not the published ones ({path} has SHA-256 {digest[:12]}, "
@@ -157,6 +167,13 @@ def check(weights: Hub | Local, name: str, path: Path, *, fresh: bool = False) -
             f"--model {path.parent} if they are meant to be your own"
         )
     return digest
+
+
+def is_another(weights: Hub | Local, path: Path) -> str:
+    """Return which revision a file in the hub's cache is, if it is not the one that was meant."""
+    if isinstance(weights, Local) or path == hub.snapshot(weights):
+        return ""
+    return "" if _same(path, weights.sha256) else path.parent.name
 
 
 def sha256_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streammatte import home
 from streammatte.errors import DependencyError, UsageError
 from streammatte.models.onnx_card import CARD, PREFIX, table_of
-from streammatte.models.weights import Hub, Local, check, locate
+from streammatte.models.weights import Hub, Local, check, is_another, locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,17 @@ class BiRefNetModel:
         path = locate(self._weights, self.card.name, self._tell_of_download)
         return check(self._weights, self.card.name, path)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a report must say of the weights."""
+        if isinstance(self._weights, Random):
+            return ["the network's weights are random: its mattes mean nothing"]
+        path = locate(self._weights, self.card.name, self._tell_of_download)
+        if other := is_another(self._weights, path):
+            wanted = self.revision[:12]
+            return [f"the weights of {self.card.name} are of revision {other[:12]}, not {wanted}"]
+        return []
+
     def _tell_of_download(self, done: int, total: int | None) -> None:
         of = f" of {total >> 20}" if total else ""
         self._tell(f"downloading {self.card.name}, once: {done >> 20}{of} MiB")
@@ -95,7 +106,7 @@ class BiRefNetModel:
         except ImportError as error:
             raise _missing(self.card.name, error) from error
         tell("loading the weights")
-        return export(self._network(), size, graph, path, self._metadata(size, graph), tell)
+        return export(self.network(), size, graph, path, self._metadata(size, graph), tell)
 
     def module(self, size: Size) -> nn.Module:
         """Return the fused network."""
@@ -103,9 +114,15 @@ class BiRefNetModel:
             from streammatte.models.birefnet.fused import FusedBiRefNet
         except ImportError as error:
             raise _missing(self.card.name, error) from error
-        return FusedBiRefNet(self._network(), size)
+        return FusedBiRefNet(self.network(), size)
 
-    def _network(self) -> BiRefNet:
+    def network(self) -> BiRefNet:
+        """Return the readable form with its weights, in float32 on the CPU.
+
+        Raises:
+            ModelError: if the weights are missing, changed or do not fit.
+            DependencyError: if torch or transformers is missing.
+        """
         try:
             from streammatte.models.birefnet.checkpoint import load
             from streammatte.models.birefnet.network import random_network
