@@ -32,6 +32,14 @@ class Graph:
     deform: Deform | None = None
     """``None`` for what suits the target."""
 
+    @property
+    def form(self) -> Deform:
+        """How deformable convolutions are written.
+
+        TensorRT's own operator rounds positions in half precision, and TensorRT-RTX has none.
+        """
+        return self.deform or ("gather" if self.target == "tensorrt" else "native")
+
 
 @dataclass(frozen=True)
 class ModelCard:

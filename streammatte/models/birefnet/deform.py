@@ -39,7 +39,9 @@ def deform_conv2d(
     taps = mask.shape[1]
     rows = _bordered_rows(image)
     around, counts = (torch.stack(each, -1) for each in _neighbours(offset, mask, image.dtype))
-    around, counts = around.reshape(-1, taps * 4), counts.reshape(-1, taps * 4)
+    # Where an offset is no number, neither is the result; but no index may lie outside for it.
+    around = around.clamp(0, len(rows) - 1).reshape(-1, taps * 4)
+    counts = counts.reshape(-1, taps * 4)
     kernel = weight.flatten(2).permute(2, 1, 0).reshape(taps * c, -1)
     result = image.new_empty(n * h * w, weight.shape[0])
     band = max(1, _BAND // (taps * c))

@@ -28,17 +28,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streammatte.models.base import Graph, Precision, Size, Target
-    from streammatte.models.birefnet.fused import Form
+    from streammatte.models.base import Graph, Precision, Size
     from streammatte.models.birefnet.network import BiRefNet
 
 OPSET = 20
 """The first with Gelu; all of TensorRT 10 and 11, ONNX Runtime and OpenVINO read it."""
-FORMS: dict[Target, Form] = {
-    "onnxruntime": "native",
-    "openvino": "native",
-    "tensorrt": "gather",  # its own operator rounds positions, and TensorRT-RTX has none
-}
 EXTERNAL_FROM = 256 << 20
 """Bytes of weights from which they lie in a file of their own: one message holds 2 GiB at most,
 and what lies beside it can be mapped into memory instead of being read."""
@@ -109,7 +103,7 @@ def export(
         tell("looking for what half precision cannot hold")
         greatest = check_range(fused, pictures[:1])
     tell("tracing")
-    fused = FusedBiRefNet(network, size, graph.deform or FORMS[graph.target])
+    fused = FusedBiRefNet(network, size, graph.form)
     program = _traced(fused.half() if graph.precision == "fp16" else fused, pictures[0])
     program.model.metadata_props.update(metadata)
     with _workplace(path) as work:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from streammatte.errors import ModelError
 from streammatte.models.birefnet.aspp import Branch
 from streammatte.models.birefnet.decoder import (
     Lateral,
@@ -74,11 +75,14 @@ class FusedBiRefNet(nn.Module):
                 ``half()`` and ``to()`` are done to both.
             size: ``(width, height)``, multiples of 32.
             form: How deformable convolutions are done.
+
+        Raises:
+            ModelError: if the size will not do.
         """
         super().__init__()
         width, height = size
         if width % STRIDE or height % STRIDE:
-            raise ValueError(f"both sides must be multiples of {STRIDE}, got {size = }")
+            raise ModelError(f"{width} x {height} will not do: multiples of {STRIDE} are needed")
         convolve = _FORMS[form]
         std = torch.tensor(STD).reshape(3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std))
@@ -90,7 +94,8 @@ class FusedBiRefNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return mattes, float32 ``[n, 1, h, w]`` in 0..1, of uint8 ``[n, h, w, 3]``."""
-        picture = image.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
+        # TensorRT takes 8-bit input only if it is cast before anything else is done with it.
+        picture = image.to(self.scale.dtype).permute(0, 3, 1, 2) * self.scale + self.shift
         return torch.sigmoid(self.logits(picture).float())
 
     def logits(self, picture: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -141,9 +141,9 @@ class BiRefNetModel:
     def _kept(self, size: Size, graph: Graph) -> Path:
         from streammatte.models.birefnet import EXPORT_VERSION
 
-        what = json.dumps([EXPORT_VERSION, self.digest, size, asdict(graph)])
-        key = hashlib.sha256(what.encode()).hexdigest()[:12]
-        words = (self.card.name, f"{size[1]}x{size[0]}", graph.target, graph.precision, key)
+        what = [EXPORT_VERSION, self.digest, size, graph.form, graph.precision, graph.batch]
+        key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+        words = (self.card.name, f"{size[1]}x{size[0]}", graph.form, graph.precision, key)
         return home.folder("exports", "-".join(words).replace("/", "_")) / "model.onnx"
 
     def _metadata(self, size: Size, graph: Graph) -> dict[str, str]:
@@ -158,7 +158,7 @@ class BiRefNetModel:
             "size": f"{size[1]}x{size[0]}",
             "batch": str(graph.batch),
             "precision": graph.precision,
-            "target": graph.target,
+            "deform": graph.form,
             "exporter": f"streammatte {streammatte.__version__}, format {EXPORT_VERSION}",
         }
         named = {PREFIX + key: value for key, value in facts.items()}

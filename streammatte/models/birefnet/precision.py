@@ -59,7 +59,7 @@ def check_range(module: nn.Module, pictures: Iterable[Tensor]) -> float:
         ModelError: if half precision cannot hold it.
     """
     for name, tensor in module.named_parameters():
-        if not float(tensor.abs().max()) <= GREATEST:
+        if not float(tensor.detach().abs().max()) <= GREATEST:
             raise ModelError(f"the weights do not fit into half precision ({name}); use fp32")
     seen = Magnitudes()
     for picture in pictures:
