@@ -13,6 +13,8 @@ b. The whole render, as it comes, against a plain per-frame loop with the same n
 c. Processor time a frame of everything but network and encoder, and of each stage.
 d. Memory of a short and of a long job.
 
+The networks themselves are measured by ``benchmark_networks.py``.
+
 Machines are noisy, so contenders take turns and what counts is the median of the ratios of
 neighbours. Every turn is a process of its own. A turn of ours is timed from opening the files to
 the finished file, after a few frames for warming up; the start of Python (in the JSON as
@@ -631,15 +633,8 @@ def circumstances(plan: Plan) -> dict[str, Any]:
     """Return what another machine would have to be like to get the same figures."""
     packages = ("streammatte", "av", "numpy", "numba", "opencv-python-headless", "onnxruntime")
     ffmpeg = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return {
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {
-            "cpu": cpu[1] if cpu else platform.processor(),
-            "cores": os.cpu_count(),
-            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-            "system": platform.platform(),
-        },
+        **machine(),
         "versions": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in packages},
@@ -651,6 +646,20 @@ def circumstances(plan: Plan) -> dict[str, Any]:
             "bits_a_second": BITS_A_SECOND,
             "frames_a_second": RATE,
             **asdict(plan),
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return when and where this is."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {
+            "cpu": cpu[1] if cpu else platform.processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            "system": platform.platform(),
         },
     }
 
@@ -690,17 +699,17 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def put_into(readme: Path, text: str) -> None:
+def put_into(readme: Path, text: str, markers: tuple[str, str] = MARKERS) -> None:
     """Replace what stands between the markers of a README.
 
     Raises:
         BenchmarkError: if it has none.
     """
     content = readme.read_text()
-    begin, end = (content.find(marker) for marker in MARKERS)
+    begin, end = (content.find(marker) for marker in markers)
     if not 0 <= begin < end:
-        raise BenchmarkError(f"{readme} has no lines {' and '.join(MARKERS)}; put them in")
-    readme.write_text(f"{content[: begin + len(MARKERS[0])]}\n{text}\n{content[end:]}")
+        raise BenchmarkError(f"{readme} has no lines {' and '.join(markers)}; put them in")
+    readme.write_text(f"{content[: begin + len(markers[0])]}\n{text}\n{content[end:]}")
 
 
 def tell_profile(answer: dict[str, Any]) -> None:
