@@ -16,12 +16,20 @@ _MEANT = {
     "-c": "did you mean --codec?",
     "-b:v": "did you mean --bitrate?",
     "-pix_fmt": "did you mean --pix-fmt?",
+    "--gpu": "did you mean --device cuda, or --require-gpu?",
+    "--cpu": "did you mean --device cpu?",
+    "--fp16": "did you mean --precision fp16?",
+    "--half": "did you mean --precision fp16?",
+    "--resolution": "did you mean --size?",
     "--force": "did you mean -y?",
     "--overwrite": "did you mean -y?",
 }
 _OPTIONS = (
-    *("--bg", "--bg-fit", "--output", "--model", "--runtime", "--size", "--temporal"),
-    *("--no-decontaminate", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
+    *("--bg", "--bg-fit", "--output", "--temporal", "--no-decontaminate"),
+    *("--model", "--weights", "--commercial-only", "--size", "--every"),
+    *("--runtime", "--device", "--precision", "--require-gpu", "--batch"),
+    *("--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
+    *("--target", "--deform", "--revision"),
     *("--serial", "--json", "--quiet", "--help"),
 )
 

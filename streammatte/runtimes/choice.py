@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -192,7 +193,7 @@ def _open(way: _Way, model: Model, size: Size, placement: Placement) -> Runtime:
 
 def _line(way: _Way, error: StreamMatteError) -> str:
     """Return what a way is and why it was passed over."""
-    if isinstance(error.__cause__, ModuleNotFoundError):
+    if str(error).startswith(f"{RUNTIMES.kind} {way.runtime} needs"):
         extra = RUNTIMES.entry(way.runtime).extra
         how = f'pip install "streammatte[{extra}]"' if extra else "reinstall it"
         return f"{way.runtime}: not installed ({how})"
@@ -225,8 +226,9 @@ def _verdict(misses: list[_Miss], placement: Placement, name: str) -> StreamMatt
     lines = "; ".join(dict.fromkeys(miss.line for miss in told))
     if placement.require_gpu and first.kind is not UsageError:
         return DependencyError(f"a GPU is required, but none can be used: {lines}")
-    if len({miss.text for miss in told}) == 1:
-        return first.kind(first.text)
+    text, times = Counter(miss.text for miss in told).most_common(1)[0]
+    if times > 1 or len(told) == 1:  # no runtime's fault
+        return next(miss for miss in told if miss.text == text).kind(text)
     return _worst(told)(f"{name} cannot be run here: {lines}")
 
 
