@@ -228,7 +228,9 @@ def _matting(
 
     def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
         seen = matte.infer(frames, engine.runtime, size, meters, wish.every)
-        refined = meters.watch("refine", refine.snap(meters.watch("network", seen)))
+        refined = meters.watch("network", seen)
+        if card.coarse:
+            refined = meters.watch("refine", refine.snap(refined))
         if options.temporal == "off":
             return refined
         return meters.watch("smooth", smooth.settle(refined))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from streammatte.convert import convert
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout
 from streammatte.meters import Meters
-from streammatte.models import open_model
+from streammatte.models import load_card, open_model
 from streammatte.options import BackgroundSpec, EncodeOptions, NetworkOptions, RenderOptions
 from streammatte.runtimes import Placement
 from streammatte.runtimes.onnxruntime import OnnxRuntime
@@ -339,6 +340,18 @@ def test_what_is_told_and_reported(tmp_path: Path) -> None:
 def test_steadying_can_be_turned_off(tmp_path: Path) -> None:
     report = pipeline.render(SHORT, tmp_path / "out.mkv", options(temporal="off"))
     assert "smooth" not in report.milliseconds
+
+
+def test_only_coarse_mattes_are_snapped_to_edges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mattes of large networks get worse by it."""
+    report = pipeline.render(SHORT, tmp_path / "out.mkv", options())
+    assert "refine" in report.milliseconds
+    card = replace(load_card("selfie"), coarse=False)
+    monkeypatch.setattr(pipeline, "load_card", lambda _: card)
+    report = pipeline.render(SHORT, tmp_path / "other.mkv", options())
+    assert "refine" not in report.milliseconds
 
 
 def test_footage_with_its_own_alpha_needs_no_network(

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -159,8 +158,16 @@ def work(contender: str, name: str, size: int, images: int) -> Turn:
         run(picture)
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Turn(statistics.median(walls), statistics.median(processors), peak, engine)
+    return Turn(statistics.median(walls), statistics.median(processors), peak_mib(), engine)
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process ever held.
+
+    Not by ``getrusage``: there Linux counts what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def published(name: str) -> tuple[Callable[[NDArray[np.uint8]], object], str]:

@@ -65,6 +65,9 @@ class ModelCard:
     longest_side: int = 1024
     tallest: int = 1024
     """The height up to which the network keeps people whole, unless a size is asked for."""
+    coarse: bool = False
+    """Whether its mattes are hazy and beside the edges, so that snapping them to the picture's
+    edges makes them better; the mattes of large networks get worse by it."""
     trained: Size | None = None
     """The one shape it was trained on, into which pictures are squashed (turned, if they are
     upright and it is not); ``None`` if pictures keep their aspect."""

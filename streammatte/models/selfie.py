@@ -24,4 +24,5 @@ CARD = ModelCard(
     stride=32,
     # Of upright phone footage at 256x448 it loses torsos; at 192x352 it sees people whole.
     tallest=352,
+    coarse=True,
 )

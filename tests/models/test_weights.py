@@ -308,15 +308,47 @@ def test_offline_and_nothing_cached(setting: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("no_network")
+def test_offline_the_cached_main_branch_will_do(
+    own_folders: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whatever revision it is; which one is told."""
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    there = in_cache(own_folders, LITE, file, DIGEST)
+    pinned = cards.LITE.weights
+    assert isinstance(pinned, Hub)
+    assert weights.cached(pinned) is None
+    assert weights.locate(pinned, "birefnet-lite") == there
+    assert weights.is_another(pinned, there) == COMMIT
+    assert weights.verify(cards.LITE) == DIGEST
+    assert not weights.is_another(LITE, there)
+    assert not weights.is_another(replace(pinned, sha256=DIGEST), there)
+    change(there)  # against what the hub announced
+    assert "not the published ones" in refusal(lambda: weights.verify(cards.LITE))
+
+
+@pytest.mark.usefixtures("no_network")
 def test_offline_and_another_version_cached(
     own_folders: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("huggingface_hub")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     there = in_cache(own_folders, LITE, file, DIGEST)
+    (there.parents[2] / "refs" / "main").unlink()
     message = refusal(lambda: weights.locate(cards.LITE.weights, "birefnet-lite"))
     assert "only in another version" in message
     assert f"--model {there.parent}" in message
+
+
+def test_online_the_pinned_revision_is_fetched_all_the_same(
+    published: FakeHub, own_folders: Path, file: Path
+) -> None:
+    other = "f" * 40
+    in_cache(own_folders, LITE, file, "1" * 64, other)
+    pinned = replace(PINNED, sha256=published.digest)
+    path = weights.locate(pinned, "birefnet-lite")
+    assert path.read_bytes() == published.content
+    assert path.parent.name != other
 
 
 def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:

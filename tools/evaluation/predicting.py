@@ -95,7 +95,8 @@ class Network:
     the picture is squashed to the shape that the network was trained on by linear interpolation
     without smoothing, the matte goes back the same way with the corners aligned, and its 8-bit
     levels are rounded down. The product's way is that of ``streammatte render``: FFmpeg decodes,
-    the view is area-averaged, ``stages.refine`` snaps the matte to the picture and enlarges it.
+    the view is area-averaged, ``stages.refine`` snaps a coarse matte to the picture and enlarges
+    it.
     """
 
     def __init__(self, wish: Wish) -> None:
@@ -134,7 +135,7 @@ class Network:
         if self._wish.official:
             alpha = network.infer(official_view(read_colour(item.picture), size)[None])[0, 0]
             return lambda shape: official_matte(alpha, shape)
-        result = product_matte(item.picture, size, network)
+        result = product_matte(item.picture, size, network, coarse=self._model.card.coarse)
         return lambda _: result
 
     def _size(self, item: Item) -> Size:
@@ -166,7 +167,7 @@ def official_matte(alpha: Floats, shape: Shape) -> Bytes:
     return np.asarray(np.clip(full, 0, 1) * np.float32(255), np.uint8)
 
 
-def product_matte(path: Path, size: Size, network: Runtime) -> Bytes:
+def product_matte(path: Path, size: Size, network: Runtime, *, coarse: bool) -> Bytes:
     """Return what the product makes of a photograph: uint8 ``[height, width]`` of the picture.
 
     Raises:
@@ -176,7 +177,8 @@ def product_matte(path: Path, size: Size, network: Runtime) -> Bytes:
         frame = next(source.frames(), None)
         if frame is None:
             raise InputError(f"{path} holds no picture")
-        (made,) = refine.snap(matte.infer([frame], network, size, Meters()))
+        mattes = matte.infer([frame], network, size, Meters())
+        (made,) = refine.snap(mattes) if coarse else mattes
         width, height, layout = source.info.width, source.info.height, frame.picture.layout
         samples = refine.enlarge(made.alpha, width, height, layout)
     peak = np.iinfo(samples.dtype).max

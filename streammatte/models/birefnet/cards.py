@@ -202,7 +202,6 @@ DIS = _card(
     f"DIS5K-TR; {_TERMS}",
     _TASK,
     revision="032e837020877028d8f4210dc1bd7371abdc7f98",
-    sha256="6641691e0484f458e1f72ec15ecf2856c07de1bd9500a05895ba57f9b9da7bee",
 )
 HRSOD = _card(
     "birefnet-hrsod",

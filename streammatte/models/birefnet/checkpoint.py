@@ -22,7 +22,7 @@ from transformers.utils import logging as reports
 from streammatte.errors import ModelError
 from streammatte.models.birefnet.network import BiRefNet
 from streammatte.models.birefnet.swin import SHAPES, relative_positions
-from streammatte.models.weights import Hub, Local, check, locate
+from streammatte.models.weights import Hub, Local, cached, check, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,7 +81,7 @@ class PretrainedBiRefNet(PreTrainedModel):  # type: ignore[no-untyped-call, unus
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, where: str | Path, *, revision: str = "main"
+        cls, where: str | Path, *, revision: str = "main", local_files_only: bool = False
     ) -> PretrainedBiRefNet:
         """Return a checkpoint's network in float32 on the CPU, for inference only.
 
@@ -89,12 +89,15 @@ class PretrainedBiRefNet(PreTrainedModel):  # type: ignore[no-untyped-call, unus
             where: A repository of the hub (from its cache if it is there), a folder that holds
                 ``model.safetensors``, or a ``.safetensors`` file.
             revision: Of the repository.
+            local_files_only: Download nothing.
 
         Raises:
             ModelError: if there are no such weights, or they are not those of a BiRefNet.
         """
         hub = not Path(where).exists() and str(where).count("/") == 1
         weights = Hub(str(where), revision) if hub else Local(Path(where))
+        if local_files_only and cached(weights) is None:
+            raise ModelError(f"the weights of {where} are not in the hub's cache")
         backbone, state = _read(_checked(weights, str(where)))
         config = BiRefNetConfig(backbone)
         with _silently():

@@ -101,7 +101,7 @@ def export(
     greatest = None
     if graph.precision == "fp16":
         tell("looking for what half precision cannot hold")
-        greatest = check_range(fused, pictures[:1])
+        greatest = check_range(fused, pictures)
     tell("tracing")
     fused = FusedBiRefNet(network, size, graph.form)
     program = _traced(fused.half() if graph.precision == "fp16" else fused, pictures[0])

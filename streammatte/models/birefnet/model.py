@@ -158,6 +158,7 @@ class BiRefNetModel:
             "size": f"{size[1]}x{size[0]}",
             "batch": str(graph.batch),
             "precision": graph.precision,
+            "target": graph.target,
             "deform": graph.form,
             "exporter": f"streammatte {streammatte.__version__}, format {EXPORT_VERSION}",
         }

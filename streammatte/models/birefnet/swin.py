@@ -131,9 +131,9 @@ class Block(nn.Module):
         tokens = functional.pad(tokens, (0, 0, 0, -width % side, 0, -height % side))
         if self.shift:
             tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
-        padded = tokens.shape[1:3]
-        mask = shift_mask(padded[0], padded[1], side, self.shift).to(tokens)
-        windows = self.attn(split_windows(tokens, side), mask.repeat(n, 1, 1))
+        padded = (tokens.shape[1], tokens.shape[2])
+        mask = shift_mask(*padded, side, self.shift).to(tokens) if self.shift else None
+        windows = self.attn(split_windows(tokens, side), mask)
         grid = windows.reshape(n, padded[0] // side, padded[1] // side, side, side, channels)
         tokens = grid.transpose(2, 3).reshape(n, *padded, channels)
         if self.shift:
@@ -154,22 +154,23 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def forward(self, windows: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Let the tokens of each window look at each other.
 
         Args:
-            windows: ``[m, t, c]``, t tokens in each of m windows.
+            windows: ``[n m, t, c]``: t tokens in each of m windows of n pictures.
             mask: ``[m, t, t]``, added to the scores.
 
         Returns:
-            ``[m, t, c]``.
+            ``[n m, t, c]``.
         """
         m, t, channels = windows.shape
+        bias = self.bias()
+        if mask is not None:
+            bias = (bias + mask[:, None]).repeat(m // len(mask), 1, 1, 1)
         qkv = self.qkv(windows).reshape(m, t, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=self.bias() + mask[:, None]
-        )
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         result: Tensor = self.proj(seen.transpose(1, 2).reshape(m, t, channels))
         return result
 
@@ -218,11 +219,10 @@ def shift_mask(height: int, width: int, side: int, shift: int) -> Tensor:
         height: Of the tokens, filled up to whole windows.
         width: The same.
         side: Of a window.
-        shift: How far the tokens were rolled; 0 for no strangers.
+        shift: How far the tokens were rolled.
 
     Returns:
-        ``[m, t, t]``: 0 between tokens of one neighbourhood, ``UNSEEN`` between others; of a
-        single row ``[1, t, t]`` in effect if there is no shift, but always of full length.
+        ``[m, t, t]``: 0 between tokens that were neighbours, ``UNSEEN`` between others.
     """
     region = torch.zeros(1, height, width, 1)
     if shift:
