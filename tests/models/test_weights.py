@@ -343,7 +343,7 @@ def test_offline_and_another_version_cached(
 def test_online_the_pinned_revision_is_fetched_all_the_same(
     published: FakeHub, own_folders: Path, file: Path
 ) -> None:
-    other = "f" * 40
+    other = "e" * 40
     in_cache(own_folders, LITE, file, "1" * 64, other)
     pinned = replace(PINNED, sha256=published.digest)
     path = weights.locate(pinned, "birefnet-lite")
