@@ -223,11 +223,14 @@ class NetworkOptions:
         """Refuse values that are not among the choices."""
         if self.precision not in get_args(Precision):
             raise UsageError(f"--precision: unknown {self.precision!r}; use auto, fp32 or fp16")
+        size = self.size if isinstance(self.size, tuple) else (self.size or 1,)
+        if not all(isinstance(side, int) for side in size):
+            raise UsageError(f"size must be a number or (width, height), got {self.size!r}")
         for flag, value, most in (
             ("--every", self.every, MOST_BETWEEN),
             ("--batch", self.batch, MOST_AT_ONCE),
         ):
-            if value is not None and not 1 <= value <= most:
+            if value is not None and not (isinstance(value, int) and 1 <= value <= most):
                 raise UsageError(f"{flag} must be 1 to {most}, got {value}")
 
 

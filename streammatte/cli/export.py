@@ -95,7 +95,7 @@ def _path(output: str | None, card: ModelCard, size: Size, graph: Graph) -> Path
         if Path(output).suffix.lower() != ".onnx":
             raise UsageError(f"-o {output}: exports are ONNX files; give a name that ends in .onnx")
         return Path(output)
-    words = [card.name, f"{size[1]}x{size[0]}", graph.precision]
+    words = [card.name.replace("/", "_"), f"{size[1]}x{size[0]}", graph.precision]
     if graph.target != "onnxruntime":
         words.append(graph.target)
     if graph.batch > 1:

@@ -241,7 +241,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     network = _onnx(card)
     digest = network.digest if network else verify(card, fresh=True)
     known = recognised(MODELS, card)
-    what = _look(card) if known is card else f"the published weights of {known.name}"
+    what = _look(card, digest) if known is card else f"the published weights of {known.name}"
     files = _files(card)
     if arguments.json:
         _print_json({"name": card.name, "sha256": digest, "files": list(map(str, files))})
@@ -250,7 +250,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _look(card: ModelCard) -> str:
+def _look(card: ModelCard, digest: str) -> str:
     """Say what weights are, of which presence and digest are right.
 
     Those of which no digest is known are loaded, to see whether keys and shapes are right.
@@ -258,9 +258,9 @@ def _look(card: ModelCard) -> str:
     Raises:
         ModelError: if they do not fit.
     """
-    from streammatte.models.weights import Embedded, Hub
+    from streammatte.models.weights import Embedded, Hub, is_another
 
-    if isinstance(card.weights, Embedded | Hub) and card.weights.sha256:
+    if isinstance(card.weights, Embedded | Hub) and card.weights.sha256 == digest:
         return "the published weights"
     if network := _onnx(card):
         return "fits as it is" if network.fits else "can be adapted, as its card says"
@@ -270,7 +270,10 @@ def _look(card: ModelCard) -> str:
         return f"here; to look at keys and shapes, {error.name} is needed"
     (path,) = _files(card)
     backbone = PretrainedBiRefNet.from_pretrained(path).config.backbone
-    return f"keys and shapes are those of a BiRefNet with {backbone}; no digest of it is known"
+    words = f"keys and shapes are those of a BiRefNet with {backbone}"
+    if isinstance(card.weights, Hub) and (other := is_another(card.weights, path)):
+        return f"{words}, but not the published weights: revision {other[:12]}"
+    return f"{words}; no digest of it is known"
 
 
 def _place(files: list[Path], digest: str) -> Iterator[tuple[str, str]]:
@@ -297,13 +300,13 @@ def _onnx(card: ModelCard) -> OnnxFile | None:
 
 def _files(card: ModelCard) -> list[Path]:
     """Return the files that hold a network's weights; none if they are not here."""
-    from streammatte.models.weights import Embedded, cached
+    from streammatte.models.weights import Embedded, at_hand
 
     if isinstance(card.weights, Embedded):
         return [card.weights.path]
     if network := _onnx(card):
         return network.files
-    path = cached(card.weights)
+    path = at_hand(card.weights)
     return [] if path is None else [path]
 
 

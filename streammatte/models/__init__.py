@@ -90,7 +90,9 @@ def _commercial(card: ModelCard) -> ModelCard:
         return card
     free = ", ".join(known.name for known in known_cards(MODELS) if known.commercial)
     if card.licence == UNKNOWN:
-        raise ModelError(f"the licence of {card.name} is not known; free for commerce are: {free}")
+        raise ModelError(
+            f"the licence of {card.origin} is not known; free for commerce are: {free}"
+        )
     raise ModelError(f"{card.name} is not for commercial use ({card.licence}); these are: {free}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streammatte.errors import ModelError
+from streammatte.errors import ModelError, UsageError
 from streammatte.models.base import ModelCard
 from streammatte.models.onnx_card import UNKNOWN
 from streammatte.models.weights import FILE, Embedded, Hub, Local, cached, check
@@ -61,6 +61,8 @@ def find(
     if match := _RANDOM.fullmatch(weights):
         card = replace(card, training_data=_NOTHING, limits=_NO_USE)
         return Found(card, card.weights, seed=int(match[1] or 0))
+    if weights.startswith("random") and not _exists(Path(weights)):
+        raise UsageError(f"--weights: {weights!r} will not do; write random or random:SEED")
     local = _local(weights, "--weights")
     return Found(_claimed(card, local), local)
 
@@ -131,7 +133,7 @@ def _at(card: ModelCard, revision: str) -> Hub:
         raise ModelError(f"--revision: {card.name} does not come from the hub; leave it out")
     if revision == card.weights.revision:
         return card.weights
-    return Hub(card.weights.repository, revision)  # of which no digest is known
+    return Hub(card.weights.repository, revision, exact=True)  # of which no digest is known
 
 
 def _of_repository(models: Registry, repository: str, weights: Hub | Local) -> ModelCard:
@@ -141,11 +143,8 @@ def _of_repository(models: Registry, repository: str, weights: Hub | Local) -> M
         if isinstance(known, Hub) and known.repository.lower() == repository.lower():
             return card if isinstance(weights, Hub) else replace(card, weights=weights)
     where = weights.repository if isinstance(weights, Hub) else str(weights.path)
-    stem = Path(where).absolute()
-    if stem.name == FILE:
-        stem = stem.parent  # its own name says nothing
     return ModelCard(
-        name=stem.stem if stem.suffix == SAFETENSORS else stem.name,
+        name=where if isinstance(weights, Hub) else _title(weights.path),
         summary="a BiRefNet of which nothing is known",
         weights=weights,
         licence=UNKNOWN,
@@ -160,6 +159,14 @@ def _of_repository(models: Registry, repository: str, weights: Hub | Local) -> M
         tallest=2560,
         trained=(1024, 1024),
     )
+
+
+def _title(path: Path) -> str:
+    """Return what to call the weights in a user's file or folder."""
+    whole = path.absolute()
+    if whole.name == FILE:
+        whole = whole.parent  # the file's own name says nothing
+    return whole.stem if whole.suffix == SAFETENSORS else whole.name
 
 
 def _claimed(card: ModelCard, local: Local) -> ModelCard:

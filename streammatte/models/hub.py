@@ -67,7 +67,9 @@ def snapshots(weights: Hub) -> list[Path]:
 
 
 def current(weights: Hub) -> Path | None:
-    """Return the weights that the cache has of a repository's main branch, if it has any."""
+    """Return the weights of the main branch, if they are in the cache and may stand in."""
+    if weights.exact:
+        return None
     path = snapshot(replace(weights, revision="main"))
     return path if path.is_file() else None
 

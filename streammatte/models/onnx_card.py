@@ -56,6 +56,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_mean(value: Any) -> bool:
+    return _is_triple(value) and max(map(abs, value)) <= 1
+
+
 def _is_spread(value: Any) -> bool:
     return _is_triple(value) and min(value) > 0
 
@@ -78,7 +82,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "size": (_is_size, f"one side or [height, width], in pixels up to {_GREATEST_SIDE}"),
     "aspect": _choice("squash", "keep"),
     "stride": (_is_side, "a number of pixels such as 32"),
-    "mean": (_is_triple, "three numbers such as [0.485, 0.456, 0.406]"),
+    "mean": (_is_mean, "three numbers of 0..1, not of 0..255, such as [0.485, 0.456, 0.406]"),
     "std": (_is_spread, "three numbers above 0 such as [0.229, 0.224, 0.225]"),
     "input": _TEXT,
     "output": _TEXT,

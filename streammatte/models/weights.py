@@ -40,6 +40,8 @@ class Hub:
     """A commit, where one is known to be right."""
     sha256: str = ""
     """Of ``model.safetensors`` at that revision; empty where it is not known."""
+    exact: bool = False
+    """Whether no other revision will do: the user named this one."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def cached(weights: Hub | Local) -> Path | None:
         return path
     # The same file may have come under another revision, for another program.
     return next((other for other in hub.snapshots(weights) if _same(other, weights.sha256)), None)
+
+
+def at_hand(weights: Hub | Local) -> Path | None:
+    """Return what ``locate`` does where nothing can be downloaded; ``None`` if there is nothing."""
+    return cached(weights) or (hub.current(weights) if isinstance(weights, Hub) else None)
 
 
 def locate(weights: Hub | Local, name: str, tell: Tell | None = None) -> Path:
@@ -132,7 +139,7 @@ def verify(card: ModelCard, *, fresh: bool = False) -> str:
         return _embedded(weights, card.name)
     if isinstance(weights, Local) and weights.path.suffix == ".onnx":
         return sha256_of(weights.path)
-    path = cached(weights) or (hub.current(weights) if isinstance(weights, Hub) else None)
+    path = at_hand(weights)
     if path is None:
         raise ModelError(
             f"the weights of {card.name} are not here; run 'streammatte models pull {card.name}'"

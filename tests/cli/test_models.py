@@ -235,8 +235,18 @@ def test_pull_downloads(cli: Run, cache: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(hub, "download", download)
     result = cli("models", "pull", "owner/name", "--revision", "abc")
     result.worked()
-    assert asked == [(weights.Hub("owner/name", "abc"), "name")]
+    assert asked == [(weights.Hub("owner/name", "abc", exact=True), "owner/name")]
     assert DIGEST in result.out
+
+
+def test_another_revision_is_not_called_published(cli: Run, cache: Path) -> None:
+    """And as its digest is not known, it is looked at; this one holds no network."""
+    file = fill(cache, "ZhengPeng7/BiRefNet_lite", "abc")
+    refs = file.parents[2] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc")
+    cli("models", "verify", "birefnet-lite").refused(5, "no safetensors file")
+    cli("models", "verify", "birefnet-lite", "--revision", "dead").refused(5, "are not here")
 
 
 def test_pull_without_a_network(cli: Run) -> None:

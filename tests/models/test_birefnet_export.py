@@ -318,6 +318,42 @@ def test_an_export_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not told
 
 
+@pytest.mark.parametrize("damage", ["shorter", "empty", "gone"])
+def test_an_export_that_was_damaged_is_made_again(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    monkeypatch.setenv("STREAMMATTE_HOME", str(tmp_path))
+    path = model().onnx(SIZE, Graph())
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content[: 10 if damage == "shorter" else 0])
+    assert model().onnx(SIZE, Graph()) == path
+    onnx.checker.check_model(str(path))
+
+
+def test_an_export_is_used_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    monkeypatch.setenv("STREAMMATTE_HOME", str(tmp_path))
+    path = model().onnx(SIZE, Graph())
+    monkeypatch.setattr("streammatte.home.os.access", lambda *_: False)
+    assert model().onnx(SIZE, Graph()) == path
+    with pytest.raises(OutputError, match="STREAMMATTE_HOME"):
+        model().onnx((64, 64), Graph())
+
+
+def test_what_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+    monkeypatch.setenv("STREAMMATTE_HOME", str(tmp_path))
+    monkeypatch.setattr(exporting, "ALLOWED", {"fp32": -1.0})
+    with pytest.raises(ModelError):
+        model().onnx(SIZE, Graph())
+    assert not list((tmp_path / "exports").iterdir())
+
+
 def test_what_is_different_is_another_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

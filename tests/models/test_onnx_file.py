@@ -412,7 +412,7 @@ def test_what_may_go_wrong_while_adapting(tmp_path: Path, monkeypatch: pytest.Mo
         ({}, "means = [0, 0, 0]", r"net\.toml: unknown key means; did you mean mean\?"),
         ({}, "xyz = 1", r"unknown key xyz; known: name, "),
         ({}, "mean = [0, 0", r"net\.toml is not valid TOML: Unclosed array"),
-        ({}, "mean = [0, 0]", r"mean must be three numbers such as .*, got \[0, 0\]"),
+        ({}, "mean = [0, 0]", r"mean must be three numbers of 0..1, not of .*, got \[0, 0\]"),
         ({}, "std = [1, 1, 0]", "std must be three numbers above 0"),
         ({}, "std = [1, 1, nan]", "std must be three numbers above 0"),
         ({}, "mean = [1, 1, true]", "mean must be three numbers"),

@@ -340,6 +340,18 @@ def test_offline_and_another_version_cached(
     assert f"--model {there.parent}" in message
 
 
+@pytest.mark.usefixtures("no_network")
+def test_a_revision_that_a_user_names_is_never_replaced(
+    own_folders: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    in_cache(own_folders, LITE, file, DIGEST)
+    named = replace(LITE, revision="deadbeef", exact=True)
+    assert weights.at_hand(named) is None
+    assert "another version" in refusal(lambda: weights.locate(named, "birefnet-lite"))
+
+
 def test_online_the_pinned_revision_is_fetched_all_the_same(
     published: FakeHub, own_folders: Path, file: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,8 +95,8 @@ class PretrainedBiRefNet(PreTrainedModel):  # type: ignore[no-untyped-call, unus
         Raises:
             ModelError: if there are no such weights, or they are not those of a BiRefNet.
         """
-        hub = not Path(where).exists() and str(where).count("/") == 1
-        weights = Hub(str(where), revision) if hub else Local(Path(where))
+        hub = not Path(where).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(where))
+        weights = Hub(str(where), revision, exact=True) if hub else Local(Path(where))
         if local_files_only and cached(weights) is None:
             raise ModelError(f"the weights of {where} are not in the hub's cache")
         backbone, state = _read(_checked(weights, str(where)))

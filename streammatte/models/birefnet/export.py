@@ -212,12 +212,17 @@ def _quietly() -> Iterator[None]:
 @contextlib.contextmanager
 def _workplace(path: Path) -> Iterator[Path]:
     """Give a folder beside the file that is to be, gone at the end."""
+    new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as work:
             yield Path(work)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        if new:
+            with contextlib.suppress(OSError):  # it is not empty, as it should be
+                path.parent.rmdir()
 
 
 def _saved(program: torch.onnx.ONNXProgram, path: Path) -> Path:

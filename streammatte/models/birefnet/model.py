@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streammatte import home
 from streammatte.errors import DependencyError, UsageError
 from streammatte.models.onnx_card import CARD, PREFIX, table_of
-from streammatte.models.weights import Hub, Local, check, is_another, locate
+from streammatte.models.weights import Hub, Local, at_hand, check, is_another, locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from streammatte.models.birefnet.export import Exported
     from streammatte.models.birefnet.network import BiRefNet
     from streammatte.models.birefnet.swin import Backbone
+
+
+_SIZES = "sizes.json"
+"""Beside an export in the cache: how long its files are."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,20 @@ class BiRefNetModel:
         if isinstance(self._weights, Random):
             recipe = f"random {self._backbone} {self._weights.seed}"
             return hashlib.sha256(recipe.encode()).hexdigest()
-        path = locate(self._weights, self.card.name, self._tell_of_download)
-        return check(self._weights, self.card.name, path)
+        return check(self._weights, self.card.name, self._file)
+
+    @cached_property
+    def _file(self) -> Path:
+        assert not isinstance(self._weights, Random)
+        return locate(self._weights, self.card.name, self._tell_of_download)
 
     @property
     def notes(self) -> list[str]:
         """What a report must say of the weights."""
         if isinstance(self._weights, Random):
             return ["the network's weights are random: its mattes mean nothing"]
-        path = locate(self._weights, self.card.name, self._tell_of_download)
-        if other := is_another(self._weights, path):
-            wanted = self.revision[:12]
+        if isinstance(self._weights, Hub) and (other := is_another(self._weights, self._file)):
+            wanted = self._weights.revision[:12]
             return [f"the weights of {self.card.name} are of revision {other[:12]}, not {wanted}"]
         return []
 
@@ -81,14 +88,20 @@ class BiRefNetModel:
         """Which version of the weights this is, in words."""
         if isinstance(self._weights, Random):
             return f"random:{self._weights.seed}"
-        return self._weights.revision if isinstance(self._weights, Hub) else "local"
+        if isinstance(self._weights, Local):
+            return "local"
+        path = at_hand(self._weights)
+        return (path and is_another(self._weights, path)) or self._weights.revision
 
     def onnx(self, size: Size, graph: Graph) -> Path:
-        """Return an ONNX file from the cache, exported first if it is not there."""
+        """Return an ONNX file from the cache, exported first if it is not there, or not whole."""
         path = self._kept(size, graph)
-        if not path.exists():
+        if not _is_whole(path):
+            home.folder("exports")  # can it be written? that is better known before than after
             words = f"exporting {self.card.name} at {size[1]}x{size[0]}, once"
-            self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}"))
+            made = self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}"))
+            sizes = {file.name: file.stat().st_size for file in made.files}
+            path.with_name(_SIZES).write_text(json.dumps(sizes))
         return path
 
     def export(
@@ -144,7 +157,7 @@ class BiRefNetModel:
         what = [EXPORT_VERSION, self.digest, size, graph.form, graph.precision, graph.batch]
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
         words = (self.card.name, f"{size[1]}x{size[0]}", graph.form, graph.precision, key)
-        return home.folder("exports", "-".join(words).replace("/", "_")) / "model.onnx"
+        return home.home() / "exports" / "-".join(words).replace("/", "_") / "model.onnx"
 
     def _metadata(self, size: Size, graph: Graph) -> dict[str, str]:
         import streammatte
@@ -164,6 +177,17 @@ class BiRefNetModel:
         }
         named = {PREFIX + key: value for key, value in facts.items()}
         return {**named, CARD: json.dumps(table_of(self.card))}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an export in the cache is all there: disks fill up, and people tidy up."""
+    try:
+        sizes = json.loads(path.with_name(_SIZES).read_text())
+        return bool(sizes) and all(
+            path.with_name(name).stat().st_size == size for name, size in sizes.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _missing(name: str, error: ImportError) -> Exception:
