@@ -18,6 +18,7 @@ from streammatte.models import Graph, open_model
 from streammatte.models.birefnet import export as exporting
 from streammatte.models.birefnet.model import BiRefNetModel, Random
 from streammatte.models.onnx_file import OnnxFile
+from streammatte.models.weights import FILE, Hub
 from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
 
@@ -263,6 +264,25 @@ def test_a_file_that_is_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
+def test_what_half_precision_cannot_hold_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every engine on a CPU would run it, and rightly."""
+    quick(monkeypatch)
+    make = exporting.FusedBiRefNet
+
+    def louder(*words: Any) -> Any:
+        made: Any = make(*words)
+        made.layer.bias.data += 7e4
+        return made
+
+    monkeypatch.setattr(exporting, "FusedBiRefNet", louder)
+    with pytest.raises(ModelError, match="half precision"):
+        model().export(SIZE, Graph(precision="fp16"), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+    model().export(SIZE, Graph(), tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), MemoryError(), OSError(28, "no space")])
 def test_a_fault_leaves_nothing(
     fault: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -375,6 +395,27 @@ def test_what_is_different_is_another_export(
     # What is the same for two engines is made once for both.
     assert model().onnx(SIZE, Graph("openvino")) in paths
     assert model().onnx(SIZE, Graph(deform="gather")) in paths
+
+
+def test_another_revision_than_the_pinned_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = tmp_path / "models--ZhengPeng7--BiRefNet_lite"
+    for name, content in (("refs/main", "abc" * 9), (f"snapshots/{'abc' * 9}/{FILE}", "weights")):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(content)
+    card = model().card
+    assert isinstance(card.weights, Hub)
+    found = BiRefNetModel(card, card.weights)
+    assert found.revision == "abc" * 9
+    assert found.notes == [
+        (
+            "the weights of birefnet-lite are of revision abcabcabcabc, "
+            f"not {card.weights.revision[:12]}"
+        )
+    ]
 
 
 def test_random_weights_are_said_to_be_random() -> None:

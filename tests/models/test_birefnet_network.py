@@ -108,6 +108,12 @@ def test_its_logits_are_the_official_ones_everywhere(
     assert np.abs(found[::step, ::step] - golden["logits"]).max() < TOLERANCE[backbone]
 
 
+def test_its_logits_are_the_official_ones_of_a_wide_picture() -> None:
+    """Where height and width cannot be taken for each other."""
+    found = logits(network("swin_t"), picture(320, 576))[::32, ::32]
+    assert np.abs(found - np.array(GOLDEN["wide"]["logits"])).max() < TOLERANCE["swin_t"]
+
+
 def test_another_seed_is_another_network() -> None:
     assert off_golden(network("swin_t", 1), "swin_t") > 0.5
 
