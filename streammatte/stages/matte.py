@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LEAST_CLEAR = 0.01
 """The share of a picture that must be clear before its alpha is taken for a matte."""
+MOST_HELD = 16
+"""Frames that wait for a batch to fill up, at the most: each is 3 to 25 MB."""
 LEAST_FOUND = 0.005
 """The share of a picture that must be subject in some frame, or nobody was found."""
 
@@ -67,7 +69,7 @@ def infer(
     last: NDArray[np.float32] | None = None
     for seen in _in_turn(frames, size, meters, every):
         waiting.append(seen)
-        if sum(each.wanted for each in waiting) % network.batch == 0:
+        if sum(each.wanted for each in waiting) % network.batch == 0 or len(waiting) == MOST_HELD:
             for matte in _answered(waiting, network, last, meters):
                 last = matte.alpha
                 yield _within_own_alpha(matte)
