@@ -23,6 +23,7 @@ PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".t7"})
 ONNX, SAFETENSORS = ".onnx", ".safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NOTHING, _NO_USE = "none: the weights are random", "what it makes of a picture means nothing"
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*")
 _RANDOM = re.compile(r"random(?::([0-9]{1,9}))?")
 
 
@@ -90,9 +91,8 @@ def _card(models: Registry, name: str) -> ModelCard:
         from streammatte.models.onnx_file import OnnxFile
 
         return OnnxFile.brought(local.path).card
-    if downloaded := _downloaded(local.path):
-        return _of_repository(models, downloaded, local)
-    return _claimed(_of_repository(models, _claim(local.path), local), local)
+    said = _downloaded(local.path) or _claim(local.path)
+    return _claimed(_of_repository(models, said, local), local)
 
 
 def _looks_like_path(name: str) -> bool:
@@ -131,6 +131,8 @@ def _local(name: str, option: str) -> Local:
 def _at(card: ModelCard, revision: str) -> Hub:
     if not isinstance(card.weights, Hub):
         raise ModelError(f"--revision: {card.name} does not come from the hub; leave it out")
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise UsageError(f"--revision: {revision!r} is neither a commit nor a branch nor a tag")
     if revision == card.weights.revision:
         return card.weights
     return Hub(card.weights.repository, revision, exact=True)  # of which no digest is known
@@ -172,8 +174,9 @@ def _title(path: Path) -> str:
 def _claimed(card: ModelCard, local: Local) -> ModelCard:
     """Return the card for weights that are said to be of its kind, which proves no licence.
 
-    The settings beside weights name what training began from: RMBG-2.0, which may not be used
-    commercially, passes for BiRefNet there, and so does whatever people train further.
+    Anyone may call a folder as the hub's cache does; and the settings beside weights name what
+    training began from: RMBG-2.0, which may not be used commercially, passes for BiRefNet there,
+    and so does whatever people train further. ``recognised`` goes by the digest.
     """
     if card.licence == UNKNOWN:
         return card

@@ -115,6 +115,9 @@ def test_a_revision() -> None:
     known = cards.LITE.weights
     assert open_model("birefnet-lite", revision=known.revision).weights == known
     assert open_model("birefnet-lite", revision="main").weights.sha256 == ""
+    for revision in ("../../etc", "/etc", "a/../b", ""):
+        with pytest.raises(UsageError, match="--revision"):
+            open_model("birefnet-512", revision=revision)
     with pytest.raises(ModelError, match="selfie does not come from the hub"):
         open_model("selfie", revision="abc")
 
@@ -137,15 +140,24 @@ def test_a_folder_below_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_what_the_hub_downloaded(inside: bool, tmp_path: Path) -> None:
-    """Where the cache says what it is, the card is that one, licence and all."""
+def test_what_the_hub_downloaded(
+    inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder's name gives the policy, but only the digest proves the licence."""
     snapshot = tmp_path / "models--ZhengPeng7--BiRefNet_lite-2K" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").touch()
     path = snapshot / "model.safetensors" if inside else snapshot
+    found = open_model(str(path))
+    assert (found.card.name, found.card.licence) == ("birefnet-lite-2k", "unknown")
+    assert found.card.input_size(1080, 1920) == (1440, 2560)
+    with pytest.raises(ModelError, match="is not known"):
+        open_model(str(path), commercial_only=True)
+    assert isinstance(cards.LITE_2K.weights, Hub)
+    published = replace(cards.LITE_2K.weights, sha256=hashlib.sha256(b"").hexdigest())
+    monkeypatch.setattr(cards, "LITE_2K", replace(cards.LITE_2K, weights=published))
     found = open_model(str(path), commercial_only=True)
     assert found.card == replace(cards.LITE_2K, weights=Local(path))
-    assert found.card.input_size(1080, 1920) == (1440, 2560)
 
 
 def test_what_settings_claim(folder: Path) -> None:

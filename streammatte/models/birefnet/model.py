@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -101,7 +102,8 @@ class BiRefNetModel:
             words = f"exporting {self.card.name} at {size[1]}x{size[0]}, once"
             made = self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}"))
             sizes = {file.name: file.stat().st_size for file in made.files}
-            path.with_name(_SIZES).write_text(json.dumps(sizes))
+            with suppress(OSError):  # it is made again, then
+                path.with_name(_SIZES).write_text(json.dumps(sizes))
         return path
 
     def export(
@@ -143,8 +145,8 @@ class BiRefNetModel:
             raise _missing(self.card.name, error) from error
         if isinstance(self._weights, Random):
             return random_network(self._backbone, self._weights.seed)
-        _ = self.digest  # downloads, and tells of it
-        return load(self._weights, self.card.name)
+        _ = self.digest  # of the very file that is loaded
+        return load(Local(self._file), self.card.name)
 
     @property
     def _backbone(self) -> Backbone:
