@@ -152,6 +152,12 @@ def test_single_precision_does_not_notice_but_half_does() -> None:
         assert not louder(1e5).half().logits(torch.zeros(1, 3, 64, 96).half()).isfinite().all()
 
 
+@pytest.mark.parametrize("value", [-7e4, 7e4])
+def test_the_greatest_magnitude_may_be_negative(value: float) -> None:
+    with pytest.raises(ModelError, match="half precision cannot hold"):
+        check_range(torch.nn.Hardtanh(-1e5, 1e5), [torch.full((4,), value)])
+
+
 @pytest.mark.parametrize("value", [7e4, float("inf"), float("nan")])
 def test_weights_that_do_not_fit_are_named(value: float) -> None:
     noisy = FusedBiRefNet(random_network("swin_t"), (96, 64))

@@ -128,6 +128,8 @@ def test_norms_have_the_epsilons_they_were_trained_with() -> None:
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match="100 x 256 will not do: multiples of 32"):
         network("swin_t")(torch.zeros(1, 3, 256, 100))
+    with pytest.raises(UsageError, match="256 x 100 will not do"):
+        network("swin_t")(torch.zeros(1, 3, 100, 256))
 
 
 def test_batches() -> None:
