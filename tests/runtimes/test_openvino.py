@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import deform
 import numpy as np
@@ -13,10 +13,8 @@ import tiny
 
 from streammatte.errors import DependencyError, RuntimeFailure, UsageError
 from streammatte.models import open_model
+from streammatte.models.base import Graph
 from streammatte.runtimes import RUNTIMES, Placement
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 runtime = pytest.importorskip("streammatte.runtimes.openvino", reason="needs the extra openvino")
 
@@ -125,3 +123,52 @@ def test_nobody_is_told(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of the small BiRefNet, its weights in a file of their own."""
+    export = pytest.importorskip("streammatte.models.birefnet.export", reason="needs torch")
+    path: Path = tmp_path_factory.mktemp("export") / "model.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "EXTERNAL_FROM", 0)
+        open_model("birefnet-lite", weights="random").export((96, 96), Graph("openvino"), path)
+    return path
+
+
+def test_openvino_adds_up_no_tables(exported: Path) -> None:
+    """Two constants added in turn would be one beforehand, for every head of every window."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(exported, load_external_data=False).graph
+    constants = {constant.name for constant in graph.initializer}
+    adds = [node for node in graph.node if node.op_type == "Add"]
+    plus_constant = {node.output[0] for node in adds if constants.intersection(node.input)}
+    assert plus_constant
+    in_turn = [
+        node.name
+        for node in adds
+        if constants.intersection(node.input) and plus_constant.intersection(node.input)
+    ]
+    assert not in_turn
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory")
+def test_the_weights_file_leaves_memory(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Model:
+        card = open_model("birefnet-lite", weights="random").card
+
+        def onnx(self, *_: object) -> Path:
+            return exported
+
+    def resident() -> int:
+        """Return how much of the file is in this process's memory, in KiB."""
+        parts = Path("/proc/self/smaps").read_text().split(str(exported) + ".data\n")[1:]
+        return sum(int(part.partition("Rss:")[2].split()[0]) for part in parts)
+
+    seen = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3)).astype(np.uint8)
+    network = runtime.OpenVino(Model(), (96, 96), Placement())
+    left, alpha = resident(), network.infer(seen)
+    monkeypatch.setattr(runtime, "_forget_pages_of", lambda _: None)
+    keeping = runtime.OpenVino(Model(), (96, 96), Placement())
+    assert left < resident() / 5
+    np.testing.assert_array_equal(keeping.infer(seen), alpha)

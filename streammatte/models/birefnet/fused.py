@@ -236,7 +236,10 @@ class _Attending(nn.Module):
         query, key, value = qkv.reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
         scores = query @ key.transpose(-1, -2) + self.bias
         if windows.mask is not None:
-            scores = scores + (windows.mask if batch == 1 else windows.mask.repeat(batch, 1, 1, 1))
+            # In a shape of its own: OpenVINO would add the two up beforehand, for every head of
+            # every window, which is more than all weights together.
+            apart = scores.unflatten(0, (batch, windows.count)) + windows.mask
+            scores = apart.flatten(0, 1)
         seen: Tensor = scores.softmax(-1) @ value
         return seen.transpose(1, 2).reshape(batch, -1, channels).index_select(1, windows.join)
 
