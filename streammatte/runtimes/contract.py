@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streammatte.errors import DependencyError, ModelError, RuntimeFailure
+from streammatte.models.onnx_reader import read_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,9 +110,12 @@ def check_gpu(placement: Placement, runtime: str, device: str) -> None:
 
 
 def weight_bytes(path: Path) -> int:
-    """Return the size of an ONNX file and of the weights beside it, which bear its name."""
-    beside = (file for file in path.parent.glob(f"{path.stem}*") if file.suffix != path.suffix)
-    return sum(file.stat().st_size for file in (path, *beside) if file.is_file())
+    """Return the size of an ONNX file and of the files beside it that hold its weights."""
+    try:
+        beside = [path.parent / name for name in read_onnx(path).external]
+    except ModelError:  # who opens it will say so
+        beside = []
+    return sum(file.stat().st_size for file in (path, *beside))
 
 
 def failure(engine: str, error: BaseException) -> RuntimeFailure:

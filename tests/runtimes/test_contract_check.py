@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 import tiny
 from onnx import TensorProto
 
 from streammatte.errors import DependencyError, ModelError
+from streammatte.models import Graph
 from streammatte.runtimes import RUNTIMES, Placement, Port
 from streammatte.runtimes.contract import (
     check_contract,
@@ -138,10 +140,31 @@ def test_a_small_batch_is_filled_with_its_last_image() -> None:
 
 
 def test_weights_beside_a_graph_count(tmp_path: Path) -> None:
-    for name, size in (("a.onnx", 10), ("a.onnx.data", 200), ("b.onnx", 3000), ("a.bin", 4)):
-        (tmp_path / name).write_bytes(bytes(size))
-    (tmp_path / "a.folder").mkdir()
-    assert weight_bytes(tmp_path / "a.onnx") == 214
+    """Those that the graph names, and nothing else that is called alike."""
+    names = ("a.onnx", "a_big.onnx", "[a]*.onnx")
+    for number, name in enumerate(names):
+        model = tiny.proto((96, 64), Graph())
+        beside = f"{name}.weights"
+        onnx.save(
+            model,
+            tmp_path / name,
+            save_as_external_data=True,
+            location=beside,
+            size_threshold=0,
+        )
+        with (tmp_path / beside).open("ab") as file:
+            file.write(bytes(1000 * number))
+    for name in ("a.onnx.data", "a.bin", "a_big.onnx.data"):
+        (tmp_path / name).write_bytes(bytes(100_000))
+    for name in names:
+        files = (tmp_path / name, tmp_path / f"{name}.weights")
+        assert weight_bytes(files[0]) == sum(file.stat().st_size for file in files)
+
+
+def test_a_file_that_is_no_graph_is_as_big_as_it_is(tmp_path: Path) -> None:
+    """Whoever opens it says what is wrong."""
+    (tmp_path / "a.onnx").write_bytes(bytes(10))
+    assert weight_bytes(tmp_path / "a.onnx") == 10
 
 
 def test_reasons_are_short_lines() -> None:
