@@ -12,7 +12,7 @@ from streammatte.errors import UsageError
 from streammatte.models.onnx_card import PREFIX, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from streammatte.models import ModelCard
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Act = Callable[[argparse.Namespace], int]
 
 NAME = "models"
-USAGE = "streammatte models [list | info | pull | verify | export] [options]"
+USAGE = "streammatte models [list | info | pull | verify | export | prune] [options]"
 HELP = "list networks and their licences; fetch, check and export their weights"
 EPILOG = """\
 examples:
@@ -29,6 +29,7 @@ examples:
   streammatte models info birefnet-lite
   streammatte models pull birefnet-lite         into the cache of the Hugging Face hub
   streammatte models export birefnet-lite --size 512
+  streammatte models prune --dry-run            which exports in the cache are of no use any more
 
 'streammatte models export --help' tells the options of export.
 """
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text, act, epilog in (
         ("info", "tell all that is known of a network", _info, _INFO),
         ("pull", "download a network's weights, or complete them", _pull, ""),
-        ("verify", "check that a network's weights are here and right", _verify, _EXIT),
+        ("verify", "check a network's weights, and what was exported from them", _verify, _EXIT),
     ):
         sub = _command(commands, name, text, act, epilog)
         sub.add_argument("name", metavar="NAME", help="a network, a path or an id of the hub")
@@ -83,9 +84,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sub = _command(commands, "export", "write a network as ONNX", export.run, export.EPILOG)
     export.add_arguments(sub)
     _add_json(sub, argparse.SUPPRESS)
+    text = "remove exports from the cache that are of no use any more"
+    sub = _command(commands, "prune", text, _prune, _PRUNE)
+    sub.add_argument("--dry-run", action="store_true", help="remove nothing, but say what would be")
+    sub.add_argument("--all", action="store_true", help="remove all; they are made again when used")
+    _add_json(sub, argparse.SUPPRESS)
 
 
-_EXIT = "exit code: 0 if they are, 5 if not\n"
+_EXIT = "exit code: 0 if they are here and right, 5 if not\n"
+_PRUNE = """\
+Of no use are those of an older or newer version of streammatte, those that are damaged, and what
+was left unfinished. Weights stay where they are: 'hf cache' of the Hugging Face hub tidies those.
+"""
 
 
 def _command(
@@ -234,20 +244,46 @@ def _pull(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from streammatte.models import MODELS
+    from streammatte.models.birefnet import kept
     from streammatte.models.find import recognised
     from streammatte.models.weights import verify
 
     card = _card(arguments)
     network = _onnx(card)
     digest = network.digest if network else verify(card, fresh=True)
+    exports = kept.verify(digest)
     known = recognised(MODELS, card)
     what = _look(card, digest) if known is card else f"the published weights of {known.name}"
     files = _files(card)
     if arguments.json:
-        _print_json({"name": card.name, "sha256": digest, "files": list(map(str, files))})
+        facts = {"name": card.name, "sha256": digest, "files": list(map(str, files))}
+        _print_json({**facts, "exports": list(map(str, exports))})
     else:
-        _print([f"{card.name}: {what}", *_rows(_place(files, digest))])
+        rows = [*_place(files, digest), *(("export", str(folder)) for folder in exports)]
+        _print([f"{card.name}: {what}", *_rows(rows)])
     return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from streammatte.models.birefnet import kept
+
+    dry = arguments.dry_run
+    removed = list(kept.prune(everything=arguments.all, dry=dry))
+    total = sum(waste.bytes for waste in removed)
+    if arguments.json:
+        found = [{**waste._asdict(), "path": str(waste.path)} for waste in removed]
+        _print_json({"removed": found, "bytes": total, "dry_run": dry})
+    else:
+        names = [console.one_line(f"{waste.path.name} ({waste.why})") for waste in removed]
+        lines = [
+            f"{_size(waste.bytes)}  {name}" for waste, name in zip(removed, names, strict=True)
+        ]
+        _print([*lines, f"{_size(total)}  {'would be removed' if dry else 'removed'}"])
+    return 0
+
+
+def _size(count: int) -> str:
+    return f"{count / _MEGABYTE:8.1f} MB"
 
 
 def _look(card: ModelCard, digest: str) -> str:
@@ -349,7 +385,7 @@ def _graph_facts(network: OnnxFile) -> dict[str, Any]:
     }
 
 
-def _rows(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
+def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield names and values, wrapped."""
     wrap = TextWrapper(
         _WIDTH,

@@ -10,6 +10,7 @@ from streammatte.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streammatte.models.birefnet.swin import Backbone
     from streammatte.models.weights import Weights
 
 Size = tuple[int, int]
@@ -71,6 +72,8 @@ class ModelCard:
     trained: Size | None = None
     """The one shape it was trained on, into which pictures are squashed (turned, if they are
     upright and it is not); ``None`` if pictures keep their aspect."""
+    backbone: Backbone | None = None
+    """Of a published BiRefNet; ``None`` where only the weights themselves say."""
 
     def input_size(self, width: int, height: int, wish: int | Size | None = None) -> Size:
         """Return the input's ``(width, height)`` for a picture.

@@ -60,6 +60,11 @@ def find(
     if isinstance(card.weights, Embedded) or _is_onnx(card.weights):
         raise ModelError(f"{card.name} is an ONNX file, which has its weights inside")
     if match := _RANDOM.fullmatch(weights):
+        if card.backbone is None:
+            raise UsageError(
+                f"--weights {weights}: only its own weights say what kind of network {card.name} "
+                "is; give one of 'streammatte models list' with random weights"
+            )
         card = replace(card, training_data=_NOTHING, limits=_NO_USE)
         return Found(card, card.weights, seed=int(match[1] or 0))
     if weights.startswith("random") and not _exists(Path(weights)):
@@ -187,6 +192,7 @@ def _claimed(card: ModelCard, local: Local) -> ModelCard:
         commercial=False,
         origin=f"{local.path}, said to be {card.name}",
         training_data=UNKNOWN,
+        backbone=None,
     )
 
 

@@ -467,10 +467,91 @@ def test_export_without_torch(folder: Path) -> None:
     assert not [path for path in folder.iterdir() if path.name[0] != "."]
 
 
+# ---- exports in the cache
+
+
+@pytest.fixture
+def kept_exports(published: Path) -> list[Path]:
+    """Two exports of birefnet-lite; nothing is known of the second."""
+    from streammatte.models.birefnet import kept
+
+    def make(path: Path) -> list[Path]:
+        path.write_bytes(bytes(2_000_000))
+        return [path]
+
+    found = [kept.made_once(name, DIGEST, make, lambda _: None) for name in ("good", "old")]
+    (found[1] / kept.FACTS).write_text('{"model.onnx": 2000000}')
+    return found
+
+
+def test_verify_looks_at_exports(cli: Run, kept_exports: list[Path]) -> None:
+    good, _ = kept_exports
+    result = cli("models", "verify", "birefnet-lite")
+    result.worked()
+    assert str(good) in "".join(result.out.split())
+    assert json.loads(cli("models", "verify", "birefnet-lite", "--json").out)["exports"] == [
+        str(good)
+    ]
+    file = good / "model.onnx"
+    times = file.stat()
+    file.write_bytes(b"x" + bytes(1_999_999))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    cli("models", "verify", "birefnet-lite").refused(5, str(file), "remove the folder")
+
+
+def test_prune(cli: Run, kept_exports: list[Path]) -> None:
+    good, old = kept_exports
+    result = cli("models", "prune", "--dry-run")
+    result.worked()
+    assert result.out.splitlines() == [
+        "     2.0 MB  old (not whole)",
+        "     2.0 MB  would be removed",
+    ]
+    assert old.exists()
+    assert "2.0 MB  removed" in cli("models", "prune").out
+    assert (good.exists(), old.exists()) == (True, False)
+    assert cli("models", "prune").out == "     0.0 MB  removed\n"
+    assert "good (not wanted)" in cli("models", "prune", "--all").out
+    assert not good.exists()
+
+
+def test_prune_for_programs(cli: Run, kept_exports: list[Path]) -> None:
+    _, old = kept_exports
+    size = sum(file.stat().st_size for file in old.iterdir())
+    for words, dry in ((["--dry-run"], True), ([], False)):
+        assert json.loads(cli("models", "prune", "--json", *words).out) == {
+            "removed": [{"path": str(old), "bytes": size, "why": "not whole"}],
+            "bytes": size,
+            "dry_run": dry,
+        }
+
+
 # ---- all of them
 
 
-@pytest.mark.parametrize("what", ["list", "info", "pull", "verify", "export"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["info", "nothing", "--json"], 5),
+        (["--json", "info", "selfy"], 5),
+        (["pull", "birefnet", "--json"], 5),
+        (["verify", "birefnet", "--json"], 5),
+        (["export", "birefnet", "--size", "1", "--json"], 2),
+        (["list", "--json", "--nonsense"], 2),
+        (["prune", "--json", "more"], 2),
+    ],
+)
+def test_errors_for_programs(words: list[str], code: int, cli: Run) -> None:
+    """The very event that ``render --json`` ends with."""
+    result = cli("models", *words)
+    result.refused(code)
+    message = result.err.removeprefix("streammatte: ").rstrip("\n")
+    event = {"event": "error", "exit_code": code, "message": message}
+    assert result.out == json.dumps(event) + "\n"
+    assert cli("models", *(word for word in words if word != "--json")).out == ""
+
+
+@pytest.mark.parametrize("what", ["list", "info", "pull", "verify", "export", "prune"])
 def test_help(what: str, cli: Run) -> None:
     result = cli("models", what, "--help")
     result.worked()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from streammatte.errors import UsageError
 from streammatte.models import MODELS, load_card
 from streammatte.models.base import ModelCard
 from streammatte.models.birefnet import cards
+from streammatte.models.birefnet.model import BiRefNetModel, Random
 from streammatte.models.weights import Hub
 
 CARDS = {card.name: card for card in vars(cards).values() if isinstance(card, ModelCard)}
@@ -71,6 +73,14 @@ def test_no_two_cards_have_the_same_weights() -> None:
     digests = [weights.sha256 for weights in seen if isinstance(weights, Hub) and weights.sha256]
     assert len(set(seen)) == len(seen)
     assert len(set(digests)) == len(digests)
+
+
+def test_random_weights_have_the_backbone_of_the_card(card: ModelCard) -> None:
+    """Whatever its name is."""
+    small = {"birefnet-lite", "birefnet-lite-matting", "birefnet-lite-2k"}
+    assert card.backbone == ("swin_t" if card.name in small else "swin_l")
+    renamed = BiRefNetModel(replace(card, name="elite"), Random())
+    assert renamed.digest == BiRefNetModel(card, Random()).digest
 
 
 def test_the_terms_of_the_data_are_told() -> None:

@@ -217,6 +217,17 @@ def test_random_weights(words: str, seed: int) -> None:
     assert found.card.training_data == "none: the weights are random"
 
 
+@pytest.mark.parametrize("title", ["elite", "birefnet-lite"])
+def test_random_weights_need_a_network_that_is_known(title: str, folder: Path) -> None:
+    """Of others only the weights say what they are, not the name, nor the settings beside them."""
+    named = folder.rename(folder.with_name(title))
+    (named / "config.json").write_text('{"_name_or_path": "ZhengPeng7/BiRefNet_lite"}')
+    for name in (str(named), "owner/lite"):
+        with pytest.raises(UsageError, match="give one of 'streammatte models list' with random"):
+            open_model(name, weights="random")
+    assert open_model(str(named)).card.backbone is None
+
+
 def test_other_weights(folder: Path) -> None:
     found = open_model("birefnet-lite", weights=str(folder))
     assert found.weights == Local(folder)

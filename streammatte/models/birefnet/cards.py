@@ -4,13 +4,18 @@ Revisions and digests are facts looked up in 2026-11: the hub's own page of ``mo
 or several projects that pinned the same pair. Where no such pair was found, the digest is empty,
 and the first file that is seen is remembered instead (``models.weights``).
 
-Which backbone a checkpoint has is not said here: it is read from its weights.
+Which backbone a checkpoint has is read from its weights; what cards say of it is for random ones.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from streammatte.models.base import ModelCard
 from streammatte.models.weights import Hub
+
+if TYPE_CHECKING:
+    from streammatte.models.birefnet.swin import Backbone
 
 _STRIDE = 32
 _PAPER = "Zheng et al. 2024 (arXiv 2401.03407)"
@@ -38,6 +43,7 @@ def _card(
     trained: tuple[int, int] | None = (1024, 1024),
     sides: tuple[int, int] = (256, 2048),
     longest: int = 2048,
+    backbone: Backbone = "swin_l",
 ) -> ModelCard:
     """Return what the cards of the authors' own checkpoints have in common.
 
@@ -52,6 +58,7 @@ def _card(
         trained: ``(width, height)`` it was trained on; ``None`` for any.
         sides: The least and the greatest shorter side.
         longest: The greatest longer side.
+        backbone: The large one or the small one.
     """
     return ModelCard(
         name=name,
@@ -68,6 +75,7 @@ def _card(
         longest_side=longest,
         tallest=longest,
         trained=trained,
+        backbone=backbone,
     )
 
 
@@ -88,6 +96,7 @@ LITE = _card(
     f"finds less than birefnet; {_CUTS}",
     revision="7838f1c3472f827cd8ce13ab5ccc2ce48077360f",
     sha256="4417d89795250e698c3cb0ae8df15743810065f646f48a694fdfa7ca052d0815",
+    backbone="swin_t",
 )
 MATTING = _card(
     "birefnet-matting",
@@ -106,6 +115,7 @@ LITE_MATTING = _card(
     _SOFT,
     revision="99c33412e3f58e1f33187abdc8c435c645243690",
     sha256="ce8bcfc045e336322c0424a5863dcfb7e9ce8fed0a5fd4d1b2b20adf12d97243",
+    backbone="swin_t",
 )
 PORTRAIT = _card(
     "birefnet-portrait",
@@ -185,6 +195,7 @@ LITE_2K = _card(
     trained=(2560, 1440),
     sides=(512, 1440),
     longest=2560,
+    backbone="swin_t",
 )
 LEGACY = _card(
     "birefnet-legacy",
@@ -240,4 +251,5 @@ RMBG = ModelCard(
     longest_side=2048,
     tallest=2048,
     trained=(1024, 1024),
+    backbone="swin_l",
 )

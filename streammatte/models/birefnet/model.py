@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from streammatte import home
 from streammatte.errors import DependencyError, UsageError
+from streammatte.models.birefnet import kept
 from streammatte.models.onnx_card import CARD, PREFIX, table_of
 from streammatte.models.weights import Hub, Local, at_hand, check, is_another, locate
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     from streammatte.models.birefnet.export import Exported
     from streammatte.models.birefnet.network import BiRefNet
     from streammatte.models.birefnet.swin import Backbone
-
-
-_SIZES = "sizes.json"
-"""Beside an export in the cache: how long its files are."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +91,17 @@ class BiRefNetModel:
 
     def onnx(self, size: Size, graph: Graph) -> Path:
         """Return an ONNX file from the cache, exported first if it is not there, or not whole."""
-        path = self._kept(size, graph)
-        if not _is_whole(path):
-            home.folder("exports")  # can it be written? that is better known before than after
-            words = f"exporting {self.card.name} at {size[1]}x{size[0]}, once"
-            made = self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}"))
-            sizes = {file.name: file.stat().st_size for file in made.files}
-            with suppress(OSError):  # it is made again, then
-                path.with_name(_SIZES).write_text(json.dumps(sizes))
-        return path
+        key = self._key(size, graph)
+        folder, words = kept.place(key), f"exporting {self.card.name} at {size[1]}x{size[0]}, once"
+
+        def make(path: Path) -> list[Path]:
+            return self.export(size, graph, path, lambda step: self._tell(f"{words}: {step}")).files
+
+        if not kept.is_whole(folder):
+            folder = kept.made_once(
+                key, self.digest, make, lambda wait: self._tell(f"{wait}: {words}")
+            )
+        return folder / kept.GRAPH
 
     def export(
         self,
@@ -151,15 +148,17 @@ class BiRefNetModel:
     @property
     def _backbone(self) -> Backbone:
         """Of random weights: that of the published ones."""
-        return "swin_t" if "lite" in self.card.name else "swin_l"
+        assert self.card.backbone is not None, "random weights of a network of which none is known"
+        return self.card.backbone
 
-    def _kept(self, size: Size, graph: Graph) -> Path:
+    def _key(self, size: Size, graph: Graph) -> str:
+        """Return what an export in the cache is called: alike for what is alike."""
         from streammatte.models.birefnet import EXPORT_VERSION
 
         what = [EXPORT_VERSION, self.digest, size, graph.form, graph.precision, graph.batch]
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
         words = (self.card.name, f"{size[1]}x{size[0]}", graph.form, graph.precision, key)
-        return home.home() / "exports" / "-".join(words).replace("/", "_") / "model.onnx"
+        return "-".join(words).replace("/", "_")
 
     def _metadata(self, size: Size, graph: Graph) -> dict[str, str]:
         import streammatte
@@ -179,17 +178,6 @@ class BiRefNetModel:
         }
         named = {PREFIX + key: value for key, value in facts.items()}
         return {**named, CARD: json.dumps(table_of(self.card))}
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether an export in the cache is all there: disks fill up, and people tidy up."""
-    try:
-        sizes = json.loads(path.with_name(_SIZES).read_text())
-        return bool(sizes) and all(
-            path.with_name(name).stat().st_size == size for name, size in sizes.items()
-        )
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _missing(name: str, error: ImportError) -> Exception:
