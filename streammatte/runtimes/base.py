@@ -19,7 +19,8 @@ class Placement:
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as the runtime names it."""
     precision: Literal["auto", "fp32", "fp16"] = "auto"
-    """``auto`` is fp32 on a CPU and fp16 on a GPU."""
+    """``auto`` is fp32 on a CPU and fp16 on a GPU; fp32 there, too, if a runtime finds out that
+    half precision cannot hold what the network computes."""
     require_gpu: bool = False
     """Whether to fail rather than run on a CPU."""
     batch: int | None = None
@@ -64,7 +65,8 @@ class Runtime(Protocol):
             images: uint8 R'G'B' ``[n, height, width, 3]``, C-contiguous, ``1 <= n <= batch``.
 
         Returns:
-            float32 ``[n, 1, height, width]`` in 0..1; the caller may keep it.
+            float32 ``[n, 1, height, width]`` in 0..1; the caller may keep it. Where a precision
+            cannot hold what a network computes, they may be no numbers: ``stages.matte`` looks.
 
         Raises:
             RuntimeFailure: if the engine fails.

@@ -184,7 +184,9 @@ def _open(way: _Way, model: Model, size: Size, placement: Placement) -> Runtime:
         raise DependencyError(
             f"{way.runtime} does not load ({reason(error)}); reinstall it"
         ) from error
-    runtime: Runtime = engine(model, size, replace(placement, device=way.device))
+    # A file that takes its own number of images, and no other, is given that many.
+    batch = placement.batch or getattr(model, "batch", None)
+    runtime: Runtime = engine(model, size, replace(placement, device=way.device, batch=batch))
     if placement.require_gpu and runtime.device == "cpu":
         runtime.close()
         raise DependencyError(f"a GPU is required, but {way.runtime} has none")

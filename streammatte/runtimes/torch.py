@@ -30,8 +30,14 @@ _GREATEST_BATCH = 8
 class Torch:
     """Runs a model's torch module; see ``runtimes.base.Runtime``."""
 
+    _module: Any = None
+
     def __init__(self, model: Model, size: Size, placement: Placement) -> None:
-        """Load the weights; on a GPU, run the network once, so that its first frame is quick.
+        """Load the weights; on a GPU, run the network, so that its first frame is quick.
+
+        Nothing tells beforehand whether half precision holds what a network computes, so a GPU
+        is shown a few pictures. Where it does not, single precision is taken instead, and said in
+        ``description``; unless half precision was asked for.
 
         Args:
             model: Whose ``module()`` is run.
@@ -40,38 +46,63 @@ class Torch:
                 GPU, if PyTorch has one here. ``batch`` is chosen by the GPU's free memory.
 
         Raises:
-            UsageError: if PyTorch knows no such device.
+            UsageError: if PyTorch knows no such device, or half precision is asked of a CPU.
             ModelError: if the weights are missing or changed, the network has no PyTorch form, or
                 its output does not fit.
             DependencyError: if PyTorch cannot use the device.
-            RuntimeFailure: if PyTorch fails, or the GPU's memory is too small.
+            RuntimeFailure: if PyTorch fails, the GPU's memory is too small, or the mattes are no
+                numbers.
         """
         self._place = _place(placement.device)
         self.device = str(self._place)
         check_gpu(placement, "PyTorch", self.device)
         on_cpu = self.device == "cpu"
         wish = placement.precision
-        self.precision: Precision = ("fp32" if on_cpu else "fp16") if wish == "auto" else wish
-        self.batch = placement.batch or _fitting(self._place, size, self.precision)
-        self._module: Any = model.module(size).eval().requires_grad_(False)
-        self._module = _placed(self._module, self._place, self.precision)
+        if on_cpu and wish == "fp16":
+            raise UsageError(
+                "--precision fp16: PyTorch takes minutes a frame in half precision on a CPU; leave "
+                "it out, or use --runtime onnxruntime or openvino"
+            )
         self.description = f"PyTorch {torch.__version__} on {_words(self._place)}"
-        shape = (size[1], size[0], 3)
-        self.inputs = (Port("image", "uint8", (None, *shape)),)
-        alpha = self._tried(shape, fixed=placement.batch is not None)
+        self.inputs = (Port("image", "uint8", (None, size[1], size[0], 3)),)
+        self.precision: Precision = ("fp32" if on_cpu else "fp16") if wish == "auto" else wish
+        alpha = self._opened(model, size, placement.batch)
+        if wish == "auto" and self.precision == "fp16" and not self._sound(alpha):
+            self.close()
+            self.precision = "fp32"
+            self.description += ", in fp32: half precision cannot hold what this network computes"
+            alpha = self._opened(model, size, placement.batch)
+        if not self._sound(alpha):
+            self.close()
+            raise RuntimeFailure(_no_numbers(model.card.name, self.precision))
         dtype = str(alpha.dtype).removeprefix("torch.")
         self.outputs = (Port("alpha", dtype, (None, *alpha.shape[1:])),)
         check_contract(model.card.name, size, self.inputs, self.outputs)
 
-    def _tried(self, shape: tuple[int, ...], *, fixed: bool) -> torch.Tensor:
-        """Return what the network makes of black, with as large a batch as there is memory for."""
+    def _opened(self, model: Model, size: Size, batch: int | None) -> torch.Tensor:
+        """Load the weights in ``precision``, and return what the network makes of pictures."""
+        self.batch = batch or _fitting(self._place, size, self.precision)
+        module = model.module(size).eval().requires_grad_(False)
+        self._module = _placed(module, self._place, self.precision)
+        del module
+        shape = (self.batch, size[1], size[0], 3)
         if self.device == "cpu":  # where a frame would take seconds
             with contextlib.suppress(Exception):  # modules may do what stand-ins cannot
-                return _shaped(self._module, torch.zeros((self.batch, *shape), dtype=torch.uint8))
+                return _shaped(self._module, torch.zeros(shape, dtype=torch.uint8))
+        return self._tried(_pictures(size), fixed=batch is not None)
+
+    def _sound(self, alpha: torch.Tensor) -> bool:
+        """Whether mattes are numbers; what stands for them on a CPU has none to look at."""
+        return self.device == "cpu" or bool(alpha.isfinite().all())
+
+    def _tried(self, pictures: NDArray[np.uint8], *, fixed: bool) -> torch.Tensor:
+        """Return the mattes of pictures, with as large a batch as there is memory for."""
         while True:
-            black = np.zeros((self.batch, *shape), np.uint8)
+            turns = range(0, len(pictures), self.batch)
             try:
-                return self._run(black)
+                # A whole batch each time: that is what there must be memory for.
+                shown = (np.resize(pictures[i:], (self.batch, *pictures.shape[1:])) for i in turns)
+                return torch.cat([self._run(each) for each in shown])
             except _MemoryFull:
                 if fixed or self.batch == 1:
                     raise
@@ -108,6 +139,25 @@ class Torch:
 
 class _MemoryFull(RuntimeFailure):
     """There is not enough of it on the GPU."""
+
+
+def _no_numbers(name: str, precision: Precision) -> str:
+    if precision == "fp16":
+        return f"half precision cannot hold what {name} computes; use --precision fp32"
+    return f"{name} gives no numbers, not even in single precision; its weights must be damaged"
+
+
+def _pictures(size: Size) -> NDArray[np.uint8]:
+    """Return what a network is tried with: black, white, both side by side, and noise.
+
+    Returns:
+        uint8 ``[4, height, width, 3]``.
+    """
+    pictures = np.zeros((4, size[1], size[0], 3), np.uint8)
+    pictures[1] = 255
+    pictures[2, :, size[0] // 3 :] = 255
+    pictures[3] = np.random.default_rng(0).integers(0, 256, pictures.shape[1:], np.uint8)
+    return pictures
 
 
 def _place(device: str) -> torch.device:

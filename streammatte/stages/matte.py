@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from streammatte.errors import RuntimeFailure
 from streammatte.frames import Matte
 from streammatte.stages.smooth import is_other_scene
 
@@ -27,28 +28,38 @@ LEAST_CLEAR = 0.01
 MOST_HELD = 16
 """Frames that wait for a batch to fill up, at the most: each is 3 to 25 MB."""
 LEAST_FOUND = 0.005
-"""The share of a picture that must be subject in some frame, or nobody was found."""
+"""The share of a picture that must be subject, or nobody was found in it."""
+LEAST_FRAMES = 0.02
+"""The share of a clip's frames in which somebody must be found, or the report says how few."""
+LONE = 10
+"""Frames from which somebody in a single one is a wisp; shorter clips may be like that."""
 
 
 class Coverage:
-    """Watches mattes go by: how much of the picture the subject took, at the most."""
+    """Watches mattes go by: in how many frames is anybody?"""
 
     def __init__(self) -> None:
-        self.greatest = 0.0
+        self.frames = 0
+        self.found = 0
+        """Frames in which the subject takes ``LEAST_FOUND`` of the picture."""
 
     def watch(self, mattes: Iterable[Matte]) -> Iterator[Matte]:
         """Pass the mattes on."""
         for matte in mattes:
-            self.greatest = max(self.greatest, float(matte.alpha.mean()))
+            self.frames += 1
+            self.found += float(matte.alpha.mean()) >= LEAST_FOUND
             yield matte
             del matte
 
     @property
     def notes(self) -> list[str]:
-        """A sentence if nobody was found."""
-        if self.greatest >= LEAST_FOUND:
-            return []
-        return ["nobody was found in any frame; 'streammatte models list' says what networks know"]
+        """A sentence if nobody was found, or hardly ever."""
+        hint = "'streammatte models list' says what networks know"
+        if not self.found:
+            return [f"nobody was found in any frame; {hint}"]
+        if self.found < max(LEAST_FRAMES * self.frames, 2 if self.frames >= LONE else 1):
+            return [f"somebody was found in {self.found} of {self.frames} frames only; {hint}"]
+        return []
 
 
 def infer(
@@ -64,6 +75,9 @@ def infer(
         size: ``(width, height)`` of its input.
         meters: Told how long it takes.
         every: N; a new scene is seen whatever its turn.
+
+    Raises:
+        RuntimeFailure: if the engine fails, or its mattes are no numbers.
     """
     waiting: list[_Seen] = []
     last: NDArray[np.float32] | None = None
@@ -113,11 +127,28 @@ def _answered(
     """Yield a matte for each frame that waits: its own, or that of the frame before."""
     views = [seen.view for seen in waiting if seen.wanted]
     with meters.measure("network"):
-        alphas = iter(network.infer(np.stack(views))[:, 0] if views else ())
+        alphas = network.infer(np.stack(views))[:, 0] if views else np.empty(0, np.float32)
+    _check_numbers(alphas, network)
+    answers = iter(alphas)
     for seen in waiting:
-        last = next(alphas) if seen.wanted else last
+        last = next(answers) if seen.wanted else last
         assert last is not None
         yield Matte(seen.frame, seen.view, last)
+
+
+def _check_numbers(alphas: NDArray[np.float32], network: Runtime) -> None:
+    """Refuse mattes that would be composited as garbage, whatever runtime they are from.
+
+    Raises:
+        RuntimeFailure: if they are not finite.
+    """
+    if np.isfinite(alphas).all():
+        return
+    if network.precision == "fp16":
+        what = "half precision cannot hold what this network computes; use --precision fp32"
+    else:
+        what = "its weights must be damaged, or made for another network; use others"
+    raise RuntimeFailure(f"the network gave no numbers for a frame: {what}")
 
 
 def _within_own_alpha(matte: Matte) -> Matte:

@@ -92,6 +92,7 @@ def test_an_onnx_file_that_does_not_fit(render: Run, folder: Path) -> None:
         (["--batch", "0"], 2, "--batch must be 1 to 64, got 0"),
         ([*LITE, "--device", "warp"], 2, "warp"),
         ([*LITE, "--device", "cpu", "--require-gpu"], 2, "contradict each other"),
+        ([*LITE, "--runtime", "torch", "--precision", "fp16"], 2, "minutes a frame"),
         (["--weights", "random"], 5, "selfie is an ONNX file"),
         ([*LITE, "--fp16"], 2, "did you mean --precision fp16?"),
     ],

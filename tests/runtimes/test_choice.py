@@ -8,6 +8,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
 import pytest
 import tiny
 
@@ -19,10 +21,14 @@ from streammatte.errors import (
     StreamMatteError,
     UsageError,
 )
+from streammatte.meters import Meters
 from streammatte.models import open_model
+from streammatte.models.base import Graph
 from streammatte.models.weights import Hub
 from streammatte.runtimes import RUNTIMES, Placement, choice, hardware
 from streammatte.runtimes.choice import open_runtime
+from streammatte.sources.synthetic import Synthetic
+from streammatte.stages import matte
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,6 +320,25 @@ def test_names_as_people_write_them(name: str, engines: Engines, big: tiny.Tiny)
 def test_unknown_names(big: tiny.Tiny) -> None:
     with pytest.raises(UsageError, match="did you mean torch"):
         open_runtime("torhc", big, SIZE, Placement())
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_file_that_takes_several_at_once_just_works(name: str, tmp_path: Path) -> None:
+    """It is given as many as it takes; where there are fewer, the last is repeated."""
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra openvino")
+    path = tmp_path / "four.onnx"
+    onnx.save(tiny.proto(SIZE, Graph(batch=4)), path)
+    one = open_runtime("onnxruntime", tiny.Tiny(tmp_path), SIZE, Placement("cpu")).runtime
+    four = open_runtime(name, open_model(str(path)), SIZE, Placement("cpu")).runtime
+    assert (one.batch, four.batch) == (1, 4)
+    clip = list(Synthetic(96, 64, 6).frames())
+    singly, together = (list(matte.infer(clip, net, SIZE, Meters())) for net in (one, four))
+    assert [each.frame.pts for each in together] == list(range(6))
+    for a, b in zip(singly, together, strict=True):
+        np.testing.assert_allclose(a.alpha, b.alpha, atol=1e-4)
+    with pytest.raises(ModelError, match="takes 4 at once, not 2"):
+        open_runtime(name, open_model(str(path)), SIZE, Placement("cpu", batch=2))
 
 
 def test_for_real(big: tiny.Tiny) -> None:

@@ -50,12 +50,45 @@ class Watched(tiny.Tiny):
         return self.made
 
 
+class Half(tiny.Tiny):
+    """In half precision, all it gives where a picture is not black is ``fault``."""
+
+    fault = float("nan")
+
+    def module(self, size: tuple[int, int]) -> Any:  # noqa: ARG002  any will do
+        self.asked.append("module")
+        fault = self.fault
+
+        class Module(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.level = torch.nn.Parameter(torch.tensor(0.5))
+
+            def forward(self, image: torch.Tensor) -> torch.Tensor:  # type: ignore[name-defined]
+                alpha = (image[..., 0][:, None] > 0) * self.level
+                return torch.where(alpha > 0, fault, alpha.float()) if self.is_half else alpha
+
+            @property
+            def is_half(self) -> bool:
+                return self.level.dtype == torch.float16
+
+        return Module()
+
+
+@pytest.fixture
+def calculating_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a GPU that calculates: the CPU by a name that nobody can ask for."""
+    monkeypatch.setattr(runtime, "_place", lambda _: torch.device("cpu", 0))
+    monkeypatch.setattr(runtime, "_words", lambda _: "a GPU")
+
+
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let there be a GPU with 12 GiB of free memory, which calculates nothing."""
     monkeypatch.setattr(runtime, "_place", lambda _: torch.device("meta"))
     monkeypatch.setattr(runtime, "_free", lambda _: 12 * GIB)
     monkeypatch.setattr(runtime, "_words", lambda _: "a GPU")
+    monkeypatch.setattr(runtime.Torch, "_sound", lambda *_: True)
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda _: None)
 
 
@@ -100,7 +133,7 @@ def test_a_batch_that_turns_out_too_large_is_halved(tmp_path: Path, gpu: None) -
     model.room = 2
     network = runtime.Torch(model, SIZE, Placement("cuda"))
     assert network.batch == 2
-    assert [asked for asked in model.asked if asked != "module"] == [8, 4, 2]
+    assert [asked for asked in model.asked if asked != "module"] == [8, 4, 2, 2]
 
 
 @pytest.mark.parametrize(("room", "wish"), [(2, 3), (0, None)])
@@ -113,6 +146,59 @@ def test_too_little_memory_says_what_to_do(
     with pytest.raises(RuntimeFailure, match=words) as caught:
         runtime.Torch(model, SIZE, Placement("cuda", batch=wish))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("calculating_gpu")
+@pytest.mark.parametrize("fault", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_what_half_precision_cannot_hold_is_run_in_single(
+    fault: float, batch: int | None, tmp_path: Path
+) -> None:
+    model = Half(tmp_path)
+    model.fault = fault
+    network = runtime.Torch(model, SIZE, Placement("cuda", batch=batch))
+    assert network.precision == "fp32"
+    assert network.description.endswith(
+        "on a GPU, in fp32: half precision cannot hold what this network computes"
+    )
+    assert model.asked == ["module", "module"]  # the weights in half precision are lost
+    assert (network.infer(np.full((1, 64, 96, 3), 9, np.uint8)) == 0.5).all()
+
+
+@pytest.mark.usefixtures("calculating_gpu")
+def test_half_precision_that_was_asked_for_is_never_replaced(tmp_path: Path) -> None:
+    words = "half precision cannot hold what selfie computes; use --precision fp32"
+    with pytest.raises(RuntimeFailure, match=words) as caught:
+        runtime.Torch(Half(tmp_path), SIZE, Placement("cuda", precision="fp16"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("calculating_gpu")
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_what_single_precision_cannot_hold_either(precision: Any, tmp_path: Path) -> None:
+    class Broken(tiny.Tiny):
+        def module(self, size: tuple[int, int]) -> Any:
+            module = super().module(size)
+            module.head.data.fill_(float("nan"))
+            return module
+
+    with pytest.raises(RuntimeFailure, match="no numbers, not even in single precision"):
+        runtime.Torch(Broken(tmp_path), SIZE, Placement("cuda", precision=precision))
+
+
+@pytest.mark.usefixtures("calculating_gpu")
+def test_what_half_precision_holds_stays_in_it(tmp_path: Path) -> None:
+    model = tiny.Tiny(tmp_path)
+    network = runtime.Torch(model, SIZE, Placement("cuda"))
+    assert (network.precision, model.asked) == ("fp16", ["module"])
+    assert network.description.endswith("on a GPU")
+
+
+def test_half_precision_on_a_cpu_is_refused(tmp_path: Path) -> None:
+    model = tiny.Tiny(tmp_path)
+    with pytest.raises(UsageError, match=r"minutes a frame .* leave it out, or use --runtime"):
+        runtime.Torch(model, SIZE, Placement("cpu", precision="fp16"))
+    assert model.asked == []
 
 
 def test_too_little_memory_while_it_runs(tmp_path: Path) -> None:

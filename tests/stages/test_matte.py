@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
+from streammatte.errors import RuntimeFailure
+from streammatte.frames import Matte
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
 from streammatte.runtimes import Placement
@@ -171,6 +173,79 @@ def test_what_is_see_through_in_the_footage_stays_so(depth: int) -> None:
     (result,) = matte.infer([with_alpha(frame, half, layout)], Spy(SIZE), SIZE, Meters())
     assert not result.alpha[:, :31].any()
     assert result.alpha[16, 34] == 1
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_see_through_in_one_frame_is_not_kept_for_the_next(batch: int) -> None:
+    """The frames between keep the network's matte, not what the footage's alpha left of it."""
+    first, second, third, fourth = frames(4)
+    layout = first.picture.layout.with_alpha(alpha=True)
+    half = np.ones((90, 160))
+    half[:, :80] = 0
+    shown = [with_alpha(frame, half, layout) for frame in (first, third)]
+    whole = [with_alpha(frame, 1.0, layout) for frame in (second, fourth)]
+    clip = [shown[0], whole[0], shown[1], whole[1]]
+    mattes = list(matte.infer(clip, Spy(SIZE, batch), SIZE, Meters(), 3))
+    disc = mattes[1].alpha
+    assert disc[16, 29] == 1
+    assert (disc[:, ::-1] == disc).all()
+    for each in (mattes[0], mattes[2]):
+        assert not each.alpha[:, :31].any()
+        assert (each.alpha[:, 34:] == disc[:, 34:]).all()
+    assert (mattes[3].alpha == disc * np.float32(0.9)).all()
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("precision", "what"), [("fp16", "use --precision fp32"), ("fp32", "weights must be damaged")]
+)
+def test_mattes_that_are_no_numbers_are_refused(fault: float, precision: Any, what: str) -> None:
+    """From whatever runtime: such a matte would be composited without a word."""
+
+    class Overflowing(Spy):
+        def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            alpha = super().infer(images)
+            if len(self.seen) > 2:
+                alpha[0, 0, 3, 4] = fault
+            return alpha
+
+    network = Overflowing(SIZE)
+    network.precision = precision
+    mattes = matte.infer(frames(3), network, SIZE, Meters())
+    assert [next(mattes).frame.pts for _ in range(2)] == [0, 1]
+    with pytest.raises(RuntimeFailure, match=f"no numbers for a frame: .*{what}") as caught:
+        next(mattes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "words"),
+    [
+        (0, 1, "nobody was found in any frame; "),
+        (0, 300, "nobody was found in any frame; "),
+        (1, 1, ""),
+        (1, 9, ""),
+        (1, 10, "somebody was found in 1 of 10 frames only; "),
+        (2, 10, ""),
+        (2, 100, ""),
+        (2, 101, "somebody was found in 2 of 101 frames only; "),
+        (5, 300, "somebody was found in 5 of 300 frames only; "),
+        (6, 300, ""),
+        (300, 300, ""),
+    ],
+)
+def test_a_wisp_is_nobody(found: int, count: int, words: str) -> None:
+    (frame,) = frames(1)
+    view, somebody = np.zeros((32, 64, 3), np.uint8), np.full((32, 64), 0.005, np.float32)
+    coverage = matte.Coverage()
+    alphas = [somebody + np.float32(1e-6)] * found + [somebody * 0.9] * (count - found)
+    passed = list(coverage.watch(Matte(frame, view, alpha) for alpha in alphas))
+    assert len(passed) == count
+    notes = coverage.notes
+    if not words:
+        assert notes == []
+    else:
+        assert notes == [f"{words}'streammatte models list' says what networks know"]
 
 
 @pytest.mark.parametrize("depth", [8, 10, 16])
