@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streammatte.cutout import Cutout
-    from streammatte.options import BackgroundFit, Precision, Temporal, Time
-    from streammatte.pipeline import Preparing, Progress, Report, Start
+    from streammatte.options import BackgroundFit, NetworkOptions, Precision, Temporal, Time
+    from streammatte.pipeline import Event, Report
 
 
 def render(
@@ -41,7 +43,7 @@ def render(
     bitrate: str | int | None = None,
     overwrite: bool = False,
     serial: bool = False,
-    tell: Callable[[Start | Preparing | Progress], None] | None = None,
+    tell: Callable[[Event], None] | None = None,
 ) -> Report:
     """Put a new background behind the subject of a video or a photograph.
 
@@ -75,7 +77,9 @@ def render(
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
-            a ``pipeline.Preparing`` for each step of what is done once, such as an export.
+            a ``pipeline.Preparing`` for each step of what is done once, such as an export; and with
+            a ``pipeline.Stopping`` if the work ends early and has to wait for a call that cannot
+            be interrupted (without ``tell`` that is logged; ``KeyboardInterrupt`` ends the wait).
 
     Returns:
         What was done, assumed, lost and changed.
@@ -84,28 +88,16 @@ def render(
         streammatte.errors.StreamMatteError: with one line that says what is wrong and what to
             do; no output is left behind.
     """
+    network = _network(locals())
     from streammatte import pipeline
     from streammatte.options import (
         BackgroundSpec,
         EncodeOptions,
-        NetworkOptions,
         RenderOptions,
         make_window,
         parse_bitrate,
     )
 
-    network = NetworkOptions(
-        model=str(model),
-        weights=None if weights is None else str(weights),
-        commercial_only=commercial_only,
-        size=size,
-        runtime=runtime,
-        device=device,
-        precision=precision,
-        require_gpu=require_gpu,
-        every=every,
-        batch=batch,
-    )
     rate = None if bitrate is None else parse_bitrate(bitrate)
     options = RenderOptions(
         background=BackgroundSpec.parse(bg),
@@ -153,21 +145,10 @@ def mattes(
     Raises:
         streammatte.errors.StreamMatteError: with one line that says what is wrong.
     """
+    network = _network(locals())
     from streammatte import pipeline
-    from streammatte.options import BackgroundSpec, NetworkOptions, RenderOptions, make_window
+    from streammatte.options import BackgroundSpec, RenderOptions, make_window
 
-    network = NetworkOptions(
-        model=str(model),
-        weights=None if weights is None else str(weights),
-        commercial_only=commercial_only,
-        size=size,
-        runtime=runtime,
-        device=device,
-        precision=precision,
-        require_gpu=require_gpu,
-        every=every,
-        batch=batch,
-    )
     options = RenderOptions(
         background=BackgroundSpec("transparent"),
         network=network,
@@ -175,3 +156,12 @@ def mattes(
         window=make_window(start, to, length),
     )
     return pipeline.cutouts(footage, options)
+
+
+def _network(given: dict[str, Any]) -> NetworkOptions:
+    """Pick what concerns the network out of a function's arguments, which bear the same names."""
+    from streammatte.options import NetworkOptions
+
+    wish = {field.name: given[field.name] for field in fields(NetworkOptions)}
+    paths = {name: str(value) for name, value in wish.items() if isinstance(value, PathLike)}
+    return NetworkOptions(**wish | paths)

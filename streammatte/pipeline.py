@@ -24,7 +24,7 @@ from streammatte.sinks import default_output, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth
 from streammatte.stages.backgrounds import open_background
-from streammatte.threads import Threads
+from streammatte.threads import Threads, log_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,6 +75,22 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Stopping:
+    """Told, once, if work that ends early has to wait for a call that cannot be interrupted.
+
+    That is mostly a large network on a CPU, which takes seconds a frame. ``KeyboardInterrupt``
+    ends the waiting.
+    """
+
+    waiting_for: list[str]
+    """The threads in question."""
+
+
+Event = Start | Preparing | Progress | Stopping
+"""What a listener is told."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What was done; everything that was assumed, lost or changed is in it."""
 
@@ -82,8 +98,10 @@ class Report:
     output: str
     frames: int
     seconds: float
-    """By the clock, from opening the source to the finished file."""
+    """By the clock, from opening the source to the finished file: all of it."""
     fps: float
+    """Frames a second from ``Start`` to the finished file: without what is done once, such as
+    loading or exporting a network, which ``seconds`` has in it."""
     model: str
     digest: str
     """SHA-256 of the network's weights; empty if none was used."""
@@ -112,11 +130,17 @@ class Report:
         return asdict(self)
 
 
+def _unheard(event: Event) -> None:
+    """Log what would look like a hang, where nobody listens."""
+    if isinstance(event, Stopping):
+        log_waiting(event.waiting_for)
+
+
 def render(
     where: str | Path,
     output: str | Path | None,
     options: RenderOptions,
-    tell: Callable[[Start | Preparing | Progress], None] = lambda _: None,
+    tell: Callable[[Event], None] = _unheard,
 ) -> Report:
     """Put a new background behind the subject of a video or a photograph.
 
@@ -137,11 +161,12 @@ def render(
         with (
             _matting(source, options, meters, tell) as matting,
             open_sink(path, source, options) as sink,
-            Threads(serial=options.serial) as threads,
+            Threads(serial=options.serial, waiting=lambda names: tell(Stopping(names))) as threads,
         ):
             background = open_background(spec, options.fit, info, threads)
             coverage = matte.Coverage()
             tell(_start(where, path, matting, sink, source))
+            started = time.perf_counter()
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
             mattes = threads.ahead(coverage.watch(matting.mattes(frames)), "matte")
@@ -154,7 +179,8 @@ def render(
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
-    return _report(where, path, matting, sink.description, source, count, begun, meters, notes)
+    clock = _Clock(begun, started, time.perf_counter())
+    return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
 
 
 def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
@@ -208,7 +234,7 @@ def _matting(
     source: Source,
     options: RenderOptions,
     meters: Meters,
-    tell: Callable[[Start | Preparing | Progress], None] = lambda _: None,
+    tell: Callable[[Event], None] = _unheard,
 ) -> Iterator[_Matting]:
     """Choose between the network and the footage's own alpha, and open what is needed."""
     wish = options.network
@@ -269,7 +295,7 @@ def _write(
     sink: Sink,
     expected: int | None,
     meters: Meters,
-    tell: Callable[[Start | Preparing | Progress], None],
+    tell: Callable[[Event], None],
 ) -> int:
     count, begun, told = 0, time.perf_counter(), 0.0
     for frame in results:
@@ -299,6 +325,15 @@ def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source:
     )
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """When a render was begun, when everything was open, and when it ended, in seconds."""
+
+    begun: float
+    started: float
+    ended: float
+
+
 def _report(
     where: str | Path,
     path: Path,
@@ -306,17 +341,17 @@ def _report(
     codec: str,
     source: Source,
     count: int,
-    begun: float,
+    clock: _Clock,
     meters: Meters,
     notes: list[str],
 ) -> Report:
-    engine, damage, seconds = matting.engine, source.damage, time.perf_counter() - begun
+    engine, damage = matting.engine, source.damage
     return Report(
         input=str(where),
         output=str(path),
         frames=count,
-        seconds=round(seconds, 3),
-        fps=round(count / seconds, 2),
+        seconds=round(clock.ended - clock.begun, 3),
+        fps=round(count / max(clock.ended - clock.started, 1e-9), 2),
         model=matting.model,
         digest=engine.model.digest if engine else "",
         runtime=matting.runtime,

@@ -11,16 +11,23 @@ asks for the next.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
+PATIENCE = 2.0
+"""Seconds of waiting for threads after which it is said that they are waited for."""
+_GLANCE = 0.1
+"""Seconds between two looks at them; a main thread on Windows hears of Ctrl-C only then."""
 
 
 class Overflow(enum.Enum):
@@ -37,17 +44,30 @@ class Threads:
 
     Generators that were not exhausted are closed on the thread that ran them; what their cleaning
     up raises is raised on leaving, unless another exception is on its way already.
+
+    A thread inside a native call, such as a large network's, cannot be interrupted; it is waited
+    for as long as the call takes, and after ``PATIENCE`` that is said. ``KeyboardInterrupt`` ends
+    the waiting and is raised at once: the threads that are left then end with their calls.
     """
 
-    def __init__(self, join_timeout: float = 30.0, *, serial: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        serial: bool = False,
+        patience: float = PATIENCE,
+        waiting: Callable[[list[str]], None] | None = None,
+    ) -> None:
         """Open the scope.
 
         Args:
-            join_timeout: Seconds to wait for a worker that does not stop.
             serial: Start no threads: every stage runs when its consumer asks.
+            patience: Seconds of waiting on leaving after which it is said, once.
+            waiting: Called then with the names of the threads that are waited for; ``None`` to log
+                a warning.
         """
         self._serial = serial
-        self._join_timeout = join_timeout
+        self._patience = patience
+        self._waiting = waiting or log_waiting
         self._workers: list[_Worker[Any]] = []
         self._upstreams: list[Iterable[Any]] = []
 
@@ -82,18 +102,38 @@ class Threads:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for worker in self._workers:
-            worker.buffer.abandon()
-        for worker in self._workers:
-            worker.join(self._join_timeout)
+        self._join()
         failures = [worker.failure for worker in self._workers]
         failures += [_close(upstream) for upstream in reversed(self._upstreams)]
-        if stuck := [worker.name for worker in self._workers if worker.is_alive()]:
-            message = f"still running after {self._join_timeout} s: {', '.join(stuck)}"
-            failures.insert(0, RuntimeError(message))
         failure = next((failure for failure in failures if failure is not None), None)
         if failure is not None and exc_value is None:
             raise failure
+
+    def _join(self) -> None:
+        begun, told = time.monotonic(), False
+        while True:
+            for worker in self._workers:  # some may have been started meanwhile, by the others
+                worker.buffer.abandon()
+            alive = [worker for worker in self._workers if worker.is_alive()]
+            if not alive:
+                return
+            if not told and time.monotonic() - begun >= self._patience:
+                told = True
+                with contextlib.suppress(Exception):  # the threads are waited for all the same
+                    self._waiting([worker.name for worker in alive])
+            alive[0].join(_GLANCE)
+
+
+def any_left() -> bool:
+    """Whether a thread of any scope runs, such as one that was no longer waited for."""
+    return any(isinstance(thread, _Worker) for thread in threading.enumerate())
+
+
+def log_waiting(names: list[str]) -> None:
+    """Log a warning, so that what is waited for does not look like a hang."""
+    logging.getLogger("streammatte").warning(
+        "waiting for what cannot be interrupted, as a frame in the network: %s", ", ".join(names)
+    )
 
 
 class _Abandoned(BaseException):

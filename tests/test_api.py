@@ -9,7 +9,7 @@ import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -75,6 +75,23 @@ def test_mattes_takes_what_render_takes() -> None:
     mattes = inspect.signature(streammatte.mattes).parameters
     assert set(mattes) < set(render)
     assert all(mattes[name] == render[name] for name in mattes)
+
+
+def test_both_ask_for_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its options, and none of the defaults."""
+    seen: list[NetworkOptions] = []
+    for name in ("render", "cutouts"):
+        monkeypatch.setattr(f"streammatte.pipeline.{name}", lambda *w, **_: seen.append(w[-1]))
+    wish: dict[str, Any] = {
+        "model": Path("some.onnx"), "weights": Path("w"), "commercial_only": True, "size": 256,
+        "runtime": "stub", "device": "cpu", "precision": "fp32", "require_gpu": True, "every": 4,
+        "batch": 2,
+    }  # fmt: skip
+    assert set(wish) == set(NetworkOptions.__dataclass_fields__)
+    streammatte.render("in.mp4", bg="red", **wish)
+    streammatte.mattes("in.mp4", **wish)
+    expected = NetworkOptions(**wish | {"model": "some.onnx", "weights": "w"})
+    assert [each.network for each in seen] == [expected, expected]  # type: ignore[attr-defined]
 
 
 def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import streammatte
 from streammatte import pipeline
 from streammatte.convert import convert
-from streammatte.errors import InputError
+from streammatte.errors import InputError, OutputError
 from streammatte.frames import Frame, Layout
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
@@ -335,6 +336,68 @@ def test_what_is_told_and_reported(tmp_path: Path) -> None:
     assert report.colour == "BT.709 limited"
     assert (report.assumed, report.notes) == ("", [])
     assert report.as_dict()["frames"] == 9
+
+
+def test_what_is_done_once_does_not_count_as_slowness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that only moves while the listener hears something."""
+    now = 50.0
+
+    def opened(*args: Any, tell: Callable[[str], None], **settings: Any) -> Any:
+        tell("exporting")
+        return open_model(*args, **settings)
+
+    def tell(event: object) -> None:
+        nonlocal now
+        if isinstance(event, pipeline.Preparing):
+            now += 600
+        elif isinstance(event, pipeline.Start):
+            now += 7
+        elif isinstance(event, pipeline.Progress) and event.stage == "finishing":
+            now += 3
+
+    monkeypatch.setattr(pipeline, "open_model", opened)
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(perf_counter=lambda: now))
+    report = pipeline.render(SHORT, tmp_path / "out.mkv", options(), tell)
+    assert (report.frames, report.seconds, report.fps) == (9, 610, 3)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_cannot_be_interrupted_is_waited_for(
+    heard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full while the network is inside a call: that is said, then the fault raised."""
+    inside, returns = threading.Event(), threading.Event()
+    seen, told = [], []
+
+    def infer(self: Stub, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(images)
+        if len(seen) == 2:
+            inside.set()
+            returns.wait(10)
+        return self._alpha.repeat(len(images), axis=0)
+
+    def write(self: VideoFileSink, frame: Frame) -> None:
+        inside.wait(10)
+        raise OutputError("the disk is full")
+
+    def waiting(names: list[str]) -> None:
+        told.append(names)
+        returns.set()
+
+    monkeypatch.setattr(Stub, "infer", infer)
+    monkeypatch.setattr(VideoFileSink, "write", write)
+    monkeypatch.setattr(pipeline, "log_waiting", waiting)
+
+    def tell(event: pipeline.Event) -> None:
+        if isinstance(event, pipeline.Stopping):
+            waiting(event.waiting_for)
+
+    with pytest.raises(OutputError, match="full"):
+        pipeline.render(SHORT, tmp_path / "out.mkv", options(), *([tell] if heard else []))
+    assert told == [["streammatte-matte"]]
+    assert not list(tmp_path.iterdir())
 
 
 def test_steadying_can_be_turned_off(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import streammatte
 from streammatte.cli import console, doctor, models, render
 from streammatte.cli.hints import unknown_word
-from streammatte.cli.signals import interruptible
+from streammatte.cli.signals import end_now, interruptible
 from streammatte.errors import (
     DependencyError,
     Interrupted,
@@ -22,6 +22,7 @@ from streammatte.errors import (
     StreamMatteError,
     UsageError,
 )
+from streammatte.threads import any_left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after the program's name; ``None`` for those of this process, which is
             then taken to end with the command.
     """
+    code = _ended(argv)
+    if argv is None and any_left():
+        # It would be waited for, or torn out of a native call, while Python ends.
+        end_now(code)
+    return code
+
+
+def _ended(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     console.repair()
     try:

@@ -6,6 +6,7 @@ With ``--json``, standard output gets one JSON object a line; ``event`` says whi
 preparing  before that, for each step of what is done once and kept: ``what``
 start      once, when all is open: the fields of ``pipeline.Start``
 progress   about ten times a second: the fields of ``pipeline.Progress``
+stopping   if the work ends early and must wait for what cannot be interrupted: ``waiting_for``
 done       at the end of a run that worked: the fields of ``pipeline.Report``
 error      at the end of one that did not: ``exit_code`` and ``message``
 ========== =========================================================================
@@ -32,19 +33,20 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from streammatte.pipeline import Preparing, Progress, Report, Start
+    from streammatte.pipeline import Event, Progress, Report, Start
 
 
 SHORT_MEMORY = 50
 """How many tellings the time left is judged by: 5 s of them."""
 SHORT_ENGINE = 20
 """Characters that are enough to know network and runtime by."""
+STOPPING = "finishing the current frame; press Ctrl-C again to stop at once"
 
 
 class Listener(Protocol):
     """Is told what happens."""
 
-    def tell(self, event: Start | Preparing | Progress) -> None:
+    def tell(self, event: Event) -> None:
         """Hear of the start or of progress."""
 
     def done(self, report: Report) -> None:
@@ -66,7 +68,7 @@ def listener(*, json: bool, quiet: bool) -> Iterator[Listener]:
 
 
 class _Silent:
-    def tell(self, event: Start | Preparing | Progress) -> None:
+    def tell(self, event: Event) -> None:
         """Ignore it."""
 
     def done(self, report: Report) -> None:
@@ -74,7 +76,7 @@ class _Silent:
 
 
 class _Json:
-    def tell(self, event: Start | Preparing | Progress) -> None:
+    def tell(self, event: Event) -> None:
         self._write(type(event).__name__.lower(), asdict(event))
 
     def done(self, report: Report) -> None:
@@ -92,8 +94,10 @@ class _Plain(_Silent):
     def __init__(self) -> None:
         self._told = ""
 
-    def tell(self, event: Start | Preparing | Progress) -> None:
-        """Say what takes minutes before the first frame; a log needs no more."""
+    def tell(self, event: Event) -> None:
+        """Say what takes minutes before the first frame, or at the end; a log needs no more."""
+        if hasattr(event, "waiting_for"):
+            self._say([STOPPING])
         what = getattr(event, "what", "").partition(":")[0]
         if what and what != self._told:
             self._told = what
@@ -124,7 +128,7 @@ class _Moving(_Plain):
             redirect_stderr=False,
         )
 
-    def tell(self, event: Start | Preparing | Progress) -> None:
+    def tell(self, event: Event) -> None:
         self._line.hear(event)
 
     def done(self, report: Report) -> None:
@@ -146,15 +150,18 @@ class Line:
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._preparing = ""
+        self._stopping = False
         self._start: Start | None = None
         self._now: Progress | None = None
         self._lately: deque[tuple[float, int]] = deque(maxlen=SHORT_MEMORY)
 
-    def hear(self, event: Start | Preparing | Progress) -> None:
+    def hear(self, event: Event) -> None:
         """Remember the latest news."""
-        from streammatte.pipeline import Preparing, Start
+        from streammatte.pipeline import Preparing, Start, Stopping
 
-        if isinstance(event, Start):
+        if isinstance(event, Stopping):
+            self._stopping = True
+        elif isinstance(event, Start):
             self._start = event
         elif isinstance(event, Preparing):
             self._preparing = event.what
@@ -167,11 +174,15 @@ class Line:
         """How much is done, 0..1; ``None`` if nobody knows how much there is."""
         if self._now is None or not self._now.frames_expected or self._now.stage != "rendering":
             return None
+        if self._stopping:
+            return None
         return min(self._now.frames / self._now.frames_expected, 1.0)
 
     def parts(self) -> list[str]:
         """Return what there is to say: the stage first, network and runtime last."""
         elapsed = clock(time.monotonic() - self._begun)
+        if self._stopping:
+            return [STOPPING, elapsed]
         if self._start is None:
             return [self._preparing or "opening", elapsed]
         engine = f"{self._start.model}, {self._start.runtime}"

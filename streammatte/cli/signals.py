@@ -1,4 +1,8 @@
-"""Ctrl-C, SIGTERM and their kin: the first ends the work, the next let it be cleaned up."""
+"""Ctrl-C, SIGTERM and their kin: the first ends the work, the next let it be cleaned up.
+
+Where that takes long, as inside a large network, which cannot be interrupted, the user is told
+after ``threads.PATIENCE`` that another one ends the process on the spot; and so it does.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,19 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from streammatte.errors import Interrupted
+from streammatte.threads import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Those of them that the system has, and that the caller does not ignore (``nohup`` does)."""
-PATIENCE = 3.0
-"""Seconds of cleaning up after which another signal ends the process on the spot."""
+_STDERR = 2
+_SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class Receiver:
@@ -38,7 +43,15 @@ class Receiver:
             self._since = time.monotonic()
             raise KeyboardInterrupt
         if time.monotonic() - self._since > PATIENCE:
-            os._exit(Interrupted.exit_code)
+            end_now(Interrupted.exit_code)
+
+
+def end_now(code: int) -> NoReturn:
+    """End the process without waiting for anything, but leave the terminal as it was."""
+    with suppress(OSError):
+        if os.isatty(_STDERR):
+            os.write(_STDERR, _SHOW_CURSOR)  # not by sys.stderr, which may be in the middle of it
+    os._exit(code)
 
 
 @contextmanager

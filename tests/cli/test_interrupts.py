@@ -6,9 +6,11 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import pytest
@@ -19,7 +21,6 @@ from streammatte import pipeline
 from streammatte.sinks import base
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -95,6 +96,98 @@ def test_an_impatient_user_changes_nothing(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
     interrupted(finish(process), signal.SIGINT)
+    assert not list(folder.iterdir())
+
+
+SLOW = """
+import atexit, pathlib, sys, threading
+from streammatte.cli import main
+from streammatte.runtimes.stub import Stub
+from streammatte.sinks.video_file import VideoFileSink
+
+atexit.register(print, "Python ends in peace")
+seen, inside, infer = [], threading.Event(), Stub.infer
+
+def slow(self, images):
+    # The second frame takes long, and nothing interrupts a thread that waits like this.
+    seen.append(images)
+    if len(seen) == 2:
+        inside.set()
+        pathlib.Path({marker!r}).touch()
+        threading.Event().wait({seconds})
+    return infer(self, images)
+
+def full(self, frame):
+    inside.wait()
+    raise OSError("the disk is full")
+
+Stub.infer = slow
+if {full}:
+    VideoFileSink.write = full
+sys.exit(main())
+"""
+
+
+def marker(folder: Path) -> Path:
+    """A file beside the folder, there once the network is inside the long call."""
+    return folder.with_name(f"{folder.name}.inside")
+
+
+def slow_job(folder: Path, seconds: float, *words: str, full: bool = False) -> Any:
+    """Start a render whose network is inside a call for so long."""
+    code = SLOW.format(seconds=seconds, full=full, marker=str(marker(folder)))
+    options = (*QUICK, "--bg", "red", "-o", "out.mp4", *words)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "render", LONG, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+    )  # fmt: skip
+
+
+def wait_until_it_is_inside(folder: Path) -> None:
+    due = time.monotonic() + 60
+    while not marker(folder).exists():
+        assert time.monotonic() < due
+        time.sleep(0.02)
+
+
+WAITING = "finishing the current frame; press Ctrl-C again to stop at once"
+
+
+def test_the_current_frame_is_waited_for(folder: Path) -> None:
+    process = slow_job(folder, 5)
+    wait_until_it_is_inside(folder)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    told, end = result.err.splitlines()
+    assert told == WAITING
+    assert result.out == "Python ends in peace\n"
+    assert end == "streammatte: interrupted; nothing unfinished was left behind"
+    assert result.code == 130
+    assert not list(folder.iterdir())
+
+
+def test_twice_ends_it_at_once(folder: Path) -> None:
+    process = slow_job(folder, 45, "--json")
+    wait_until_it_is_inside(folder)
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "stopping")
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.code, result.err) == (130, "")
+    assert not (folder / "out.mp4").exists()
+
+
+def test_the_waiting_after_a_fault_can_be_ended(folder: Path) -> None:
+    """Then it is the first signal, and what is unfinished is still cleared away.
+
+    Python itself does not end in peace then: it would tear the thread out of its call.
+    """
+    process = slow_job(folder, 45, full=True)
+    assert process.stderr.readline() == f"{WAITING}\n"
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    interrupted(result, signal.SIGINT)
+    assert result.out == ""
     assert not list(folder.iterdir())
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from streammatte.cli.progress import Line, bar_width, clock
 from streammatte.cli.report import closing_report
-from streammatte.pipeline import Progress, Report, Start
+from streammatte.pipeline import Progress, Report, Start, Stopping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,14 @@ def test_what_the_line_says() -> None:
     assert "100%  1300/1200" in drawn(line_at(1300), 140)
     assert "0:00 left" in drawn(line_at(1300), 140)
     assert "############------------  50%" in drawn(line_at(600), 140, ascii_only=True)
+
+
+def test_the_line_says_what_is_waited_for() -> None:
+    line = line_at(600)
+    line.hear(Stopping(["streammatte-matte"]))
+    assert drawn(line, 99) == (
+        "finishing the current frame; press Ctrl-C again to stop at once  0:00"
+    )
 
 
 def test_bar_width() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streammatte.threads import Overflow, Threads
+from streammatte.threads import Overflow, Threads, any_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -169,7 +169,7 @@ def test_an_exception_of_a_stage_behind_does_not_wait_for_a_stalled_one(
         release.wait(PATIENCE)
 
     def run() -> None:
-        with Threads(join_timeout=PATIENCE) as threads:
+        with Threads() as threads:
             camera = threads.ahead(stalled(), "camera")
             for _ in threads.ahead(stage(camera, 0, ValueError("boom")), "gpu"):
                 pass
@@ -264,22 +264,84 @@ def test_what_cleaning_up_raises_is_raised_on_leaving(serial: bool) -> None:
         leave(ValueError("worse"))
 
 
-def test_a_stuck_thread_is_reported_and_not_waited_for() -> None:
-    gate = threading.Event()
+class Call:
+    """A stage that is inside a call which nothing interrupts, until it returns."""
 
-    def native_call() -> Iterator[int]:
+    def __init__(self) -> None:
+        self.entered, self.returns = threading.Event(), threading.Event()
+
+    def stage(self) -> Iterator[int]:
         yield 1
-        gate.wait(PATIENCE)
+        self.entered.set()
+        self.returns.wait(PATIENCE)
 
-    with (
-        pytest.raises(RuntimeError, match="streammatte-camera"),
-        Threads(join_timeout=0.05) as threads,
-    ):
-        next(threads.ahead(native_call(), "camera"))
-    gate.set()
+
+@pytest.mark.parametrize("fault", [None, ValueError("no room"), KeyboardInterrupt()])
+def test_a_call_that_cannot_be_interrupted_is_waited_for(fault: BaseException | None) -> None:
+    """However long; it is said once, and what ended the work is what comes out."""
+    call, told = Call(), []
+
+    def waiting(names: list[str]) -> None:
+        told.append(names)
+        threading.Timer(0.3, call.returns.set).start()  # several looks later
+        raise RuntimeError("a listener that fails changes nothing")
+
+    def run() -> None:
+        with Threads(patience=0.05, waiting=waiting) as threads:
+            items = threads.ahead(stage(call.stage()), "network")
+            next(threads.ahead(items, "quick"))
+            assert call.entered.wait(PATIENCE)
+            if fault is not None:
+                raise fault
+        assert not ours()
+
+    if fault is None:
+        run()
+    else:
+        with pytest.raises(type(fault)) as caught:
+            run()
+        assert caught.value is fault
+    assert told == [["streammatte-network"]]
+    assert not ours()
+
+
+def test_what_is_quick_to_end_is_not_worth_a_word() -> None:
+    told: list[list[str]] = []
+    with Threads(waiting=told.append) as threads:
+        next(threads.ahead(stage(itertools.count()), "quick"))
+    assert told == []
+
+
+def test_without_a_listener_the_waiting_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    call = Call()
+    timer = threading.Timer(0.3, call.returns.set)
+    with Threads(patience=0.05) as threads:
+        next(threads.ahead(call.stage(), "network"))
+        timer.start()
+    assert [record.name for record in caplog.records] == ["streammatte"]
+    assert "streammatte-network" in caplog.text
+
+
+def test_an_interruption_ends_the_waiting_at_once() -> None:
+    call = Call()
+
+    def waiting(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    def run() -> None:
+        with Threads(patience=0.05, waiting=waiting) as threads:
+            next(threads.ahead(call.stage(), "network"))
+            raise ValueError("no room")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert ours() == ["streammatte-network"]
+    assert any_left()
+    call.returns.set()
     for thread in threading.enumerate():
-        if thread.name == "streammatte-camera":
+        if thread.name in ours():
             thread.join(PATIENCE)
+    assert not any_left()
 
 
 def test_dropping_keeps_the_newest_in_order_and_counts() -> None:
