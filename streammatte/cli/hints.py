@@ -29,7 +29,7 @@ _OPTIONS = (
     *("--model", "--weights", "--commercial-only", "--size", "--every"),
     *("--runtime", "--device", "--precision", "--require-gpu", "--batch"),
     *("--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
-    *("--target", "--deform", "--revision"),
+    *("--target", "--deform", "--revision", "--all", "--dry-run"),
     *("--serial", "--json", "--quiet", "--help"),
 )
 

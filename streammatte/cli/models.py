@@ -29,7 +29,7 @@ examples:
   streammatte models info birefnet-lite
   streammatte models pull birefnet-lite         into the cache of the Hugging Face hub
   streammatte models export birefnet-lite --size 512
-  streammatte models prune --dry-run            which exports in the cache are of no use any more
+  streammatte models prune --dry-run            what in the cache is of no use any more
 
 'streammatte models export --help' tells the options of export.
 """
