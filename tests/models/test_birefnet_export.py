@@ -266,7 +266,7 @@ def test_a_file_that_is_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("precision", "shift"), [("fp32", 2e-3), ("fp16", 8e-3)])
+@pytest.mark.parametrize(("precision", "shift"), [("fp32", 2e-3), ("fp16", 1.2e-2)])
 def test_a_small_mistake_is_not_kept_either(
     precision: Any, shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,14 +282,22 @@ def test_a_small_mistake_is_not_kept_either(
     model().export(SIZE, graph, tmp_path / "net.onnx")
     (tmp_path / "net.onnx").unlink()
     monkeypatch.setattr(exporting, "_traced", wrong)
-    words = "on average, above the 0.001 allowed for fp16" if precision == "fp16" else "of alpha, "
+    words = "on average, above the 0.002 allowed for fp16" if precision == "fp16" else "of alpha, "
     with pytest.raises(ModelError, match=words):
         model().export(SIZE, graph, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_allowed_is_what_is_promised() -> None:
-    assert exporting.ALLOWED == {"fp32": (2e-4, 2e-5), "fp16": (2e-2, 1e-3)}
+    """Of noise, more: where nothing is wrong, it was off by 2.9e-2 (2e-3 on average) in fp16."""
+    assert exporting.ALLOWED == {"fp32": (2e-4, 2e-5), "fp16": (2e-2, 2e-3)}
+    noise = [exporting.Difference(0.0, 0.0)] * 3
+    noise[1] = exporting.Difference(2.9e-2, 2e-3)
+    exporting._refuse_if_wrong(noise, "fp16")
+    with pytest.raises(ModelError, match=r"0\.029 of alpha, above the 0\.02 allowed for fp16"):
+        exporting._refuse_if_wrong(noise[::-1][1:], "fp16")
+    noise[1] = exporting.Difference(2.9e-4, 1.2e-5)
+    exporting._refuse_if_wrong(noise, "fp32")
 
 
 @pytest.mark.parametrize("place", range(3))

@@ -41,6 +41,8 @@ _FOLD_UP_TO = 1 << 30
 """Bytes of constants that are computed when exporting rather than on every run."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST_REASON = 200
+_NOISE = 1
+"""Which of ``check_pictures`` it is."""
 _NOT_THEIRS = (StreamMatteError, MemoryError, ImportError)
 
 
@@ -78,14 +80,19 @@ class Difference(NamedTuple):
 
 ALLOWED: dict[Precision, Difference] = {
     "fp32": Difference(2e-4, 2e-5),
-    "fp16": Difference(2e-2, 1e-3),
+    "fp16": Difference(2e-2, 2e-3),
 }
-"""What passes for rounding, on every picture. Mistakes that were made on purpose are far above.
-
-Of what was measured, the greatest is 1.2e-4 in fp32 (2e-6 on average), and 8e-3 in fp16 (5.1e-4).
-In fp16 we aim at 1e-2; but with other weights single pixels of noise were off by 1.2e-2, half of it
-for no other reason than that weights are rounded, and there is nothing wrong with such an export.
-Mistakes move many pixels: the mean is held to what we aim at.
+"""What passes for rounding, but for noise. In fp32 it is what we promise; in fp16 twice that, which
+is 1e-2 and 1e-3 on average: exports in which nothing is wrong, with the weights of four seeds, were
+off by up to 9e-3 and 9.6e-4. Mistakes move many pixels: there it is the mean that finds them.
+"""
+ALLOWED_OF_NOISE: dict[Precision, Difference] = {
+    "fp32": Difference(1e-3, 1e-4),
+    "fp16": Difference(5e-2, 5e-3),
+}
+"""The same for noise, which nobody films: it brings every unit of a network to its edge. Exports in
+which nothing is wrong were off by 3e-4 in fp32 and 2.9e-2 in fp16 (2e-3 on average) there, as
+rounding weights to half precision does by itself; they must not be refused.
 """
 
 
@@ -325,8 +332,9 @@ def _onnxruntime() -> Any:
 
 def _refuse_if_wrong(found: list[Difference], precision: Precision) -> None:
     what_to_do = "use fp32, or report it" if precision == "fp16" else "please report it"
-    for each in found:
-        for value, allowed, word in zip(each, ALLOWED[precision], ("", " on average"), strict=True):
+    for place, each in enumerate(found):
+        limits = (ALLOWED_OF_NOISE if place == _NOISE else ALLOWED)[precision]
+        for value, allowed, word in zip(each, limits, ("", " on average"), strict=True):
             if not value <= allowed:  # nor if it is NaN
                 raise ModelError(
                     f"the export differs from PyTorch by {value:.2g} of alpha{word}, above the "
