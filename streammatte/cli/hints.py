@@ -16,6 +16,10 @@ _MEANT = {
     "-c": "did you mean --codec?",
     "-b:v": "did you mean --bitrate?",
     "-pix_fmt": "did you mean --pix-fmt?",
+    "-hwaccel": "did you mean --decoder cuda?",
+    "--hwaccel": "did you mean --decoder cuda?",
+    "--nvdec": "did you mean --decoder cuda?",
+    "--nvenc": "did you mean --codec h264_nvenc?",
     "--gpu": "did you mean --device cuda, or --require-gpu?",
     "--cpu": "did you mean --device cpu?",
     "--fp16": "did you mean --precision fp16?",
@@ -28,8 +32,9 @@ _OPTIONS = (
     *("--bg", "--bg-fit", "--output", "--temporal", "--no-decontaminate"),
     *("--model", "--weights", "--commercial-only", "--size", "--every"),
     *("--runtime", "--device", "--precision", "--require-gpu", "--batch"),
-    *("--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
+    *("--decoder", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
     *("--target", "--deform", "--revision", "--all", "--dry-run"),
+    *("--for", "--recipe"),
     *("--serial", "--json", "--quiet", "--help"),
 )
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
-from streammatte.cli import console, export
+from streammatte.cli import export, parts
 from streammatte.errors import UsageError
 from streammatte.models.onnx_card import PREFIX, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streammatte.models import ModelCard
     from streammatte.models.onnx_file import OnnxFile
-
-    Act = Callable[[argparse.Namespace], int]
 
 NAME = "models"
 USAGE = "streammatte models [list | info | pull | verify | export | prune] [options]"
@@ -57,8 +54,6 @@ its name says what. Beside modnet.onnx lies modnet.toml:
 """
 _MADE = {"digest": "made from", "revision": "revision", "target": "made for", "exporter": "made by"}
 """What an export says of itself that its card does not."""
-_WIDTH = 80
-_COLUMN = 12
 _MEGABYTE = 1e6
 
 
@@ -70,25 +65,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         title="what to do", metavar="WHAT", prog=f"streammatte {NAME}", parser_class=type(parser)
     )
-    sub = _command(commands, "list", "list the networks and their licences (the default)", _list)
+    sub = parts.command(
+        commands, "list", "list the networks and their licences (the default)", _list
+    )
     _add_list_options(sub, argparse.SUPPRESS)
     for name, text, act, epilog in (
         ("info", "tell all that is known of a network", _info, _INFO),
         ("pull", "download a network's weights, or complete them", _pull, ""),
         ("verify", "check a network's weights, and what was exported from them", _verify, _EXIT),
     ):
-        sub = _command(commands, name, text, act, epilog)
+        sub = parts.command(commands, name, text, act, epilog)
         sub.add_argument("name", metavar="NAME", help="a network, a path or an id of the hub")
         sub.add_argument("--revision", metavar="REV", help="of the hub's repository")
-        _add_json(sub, argparse.SUPPRESS)
-    sub = _command(commands, "export", "write a network as ONNX", export.run, export.EPILOG)
+        parts.add_json(sub, argparse.SUPPRESS)
+    sub = parts.command(commands, "export", "write a network as ONNX", export.run, export.EPILOG)
     export.add_arguments(sub)
-    _add_json(sub, argparse.SUPPRESS)
+    parts.add_json(sub, argparse.SUPPRESS)
     text = "remove exports from the cache that are of no use any more"
-    sub = _command(commands, "prune", text, _prune, _PRUNE)
-    sub.add_argument("--dry-run", action="store_true", help="remove nothing, but say what would be")
-    sub.add_argument("--all", action="store_true", help="remove all; they are made again when used")
-    _add_json(sub, argparse.SUPPRESS)
+    sub = parts.command(commands, "prune", text, _prune, _PRUNE)
+    parts.add_prune(sub)
 
 
 _EXIT = "exit code: 0 if they are here and right, 5 if not\n"
@@ -98,24 +93,6 @@ was left unfinished. Weights stay where they are: 'hf cache' of the Hugging Face
 """
 
 
-def _command(
-    commands: Any, name: str, text: str, act: Act, epilog: str = ""
-) -> argparse.ArgumentParser:
-    sub: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    sub.add_argument(
-        "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-    )
-    sub.set_defaults(act=act)
-    return sub
-
-
 def _add_list_options(parser: argparse.ArgumentParser, default: Any) -> None:
     parser.add_argument(
         "--commercial-only",
@@ -123,13 +100,7 @@ def _add_list_options(parser: argparse.ArgumentParser, default: Any) -> None:
         default=default,
         help="leave out those that are not for commercial use",
     )
-    _add_json(parser, default)
-
-
-def _add_json(parser: argparse.ArgumentParser, default: Any) -> None:
-    parser.add_argument(
-        "--json", action="store_true", default=default, help="as JSON, for programs"
-    )
+    parts.add_json(parser, default)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,11 +116,11 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.commercial_only:
         cards = [card for card in cards if card.commercial]
     if arguments.json:
-        _print_json([_facts(card) for card in cards])
+        parts.print_json([_facts(card) for card in cards])
         return 0
     lines = [line for card in cards for line in _short(card)]
     lines.append("'streammatte models info NAME' tells more; paths and ids of the hub do, too.")
-    _print(lines)
+    parts.print_lines(lines)
     return 0
 
 
@@ -158,7 +129,7 @@ def _short(card: ModelCard) -> Iterator[str]:
     size = _bytes(_files(card))
     here = "not here" if size is None else f"here, {size / _MEGABYTE:.1f} MB"
     yield f"{card.name:<25} {here:<16} {card.licence:<13} {_use(card)}"
-    wrap = TextWrapper(_WIDTH - 1, initial_indent="  ", subsequent_indent="  ")
+    wrap = TextWrapper(parts.WIDTH - 1, initial_indent="  ", subsequent_indent="  ")
     yield from wrap.wrap(card.summary)
 
 
@@ -175,9 +146,9 @@ def _info(arguments: argparse.Namespace) -> int:
     if network is not None:
         facts |= _graph_facts(network)
     if arguments.json:
-        _print_json(facts)
+        parts.print_json(facts)
     else:
-        _print([card.name, *_rows(_told(card, facts))])
+        parts.print_lines([card.name, *parts.rows(_told(card, facts))])
     return 0
 
 
@@ -235,10 +206,10 @@ def _pull(arguments: argparse.Namespace) -> int:
     result = {"name": card.name, "path": str(path), "bytes": path.stat().st_size}
     result["sha256"] = verify(card)
     if arguments.json:
-        _print_json(result)
+        parts.print_json(result)
     else:
-        rows = _rows(_place([path], str(result["sha256"])))
-        _print([f"{card.name} {fetched}", *rows])
+        rows = parts.rows(_place([path], str(result["sha256"])))
+        parts.print_lines([f"{card.name} {fetched}", *rows])
     return 0
 
 
@@ -257,33 +228,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     files = _files(card)
     if arguments.json:
         facts = {"name": card.name, "sha256": digest, "files": list(map(str, files))}
-        _print_json({**facts, "exports": list(map(str, exports))})
+        parts.print_json({**facts, "exports": list(map(str, exports))})
     else:
         rows = [*_place(files, digest), *(("export", str(folder)) for folder in exports)]
-        _print([f"{card.name}: {what}", *_rows(rows)])
+        parts.print_lines([f"{card.name}: {what}", *parts.rows(rows)])
     return 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
     from streammatte.models.birefnet import kept
 
-    dry = arguments.dry_run
-    removed = list(kept.prune(everything=arguments.all, dry=dry))
-    total = sum(waste.bytes for waste in removed)
-    if arguments.json:
-        found = [{**waste._asdict(), "path": str(waste.path)} for waste in removed]
-        _print_json({"removed": found, "bytes": total, "dry_run": dry})
-    else:
-        names = [console.one_line(f"{waste.path.name} ({waste.why})") for waste in removed]
-        lines = [
-            f"{_size(waste.bytes)}  {name}" for waste, name in zip(removed, names, strict=True)
-        ]
-        _print([*lines, f"{_size(total)}  {'would be removed' if dry else 'removed'}"])
-    return 0
-
-
-def _size(count: int) -> str:
-    return f"{count / _MEGABYTE:8.1f} MB"
+    removed = list(kept.prune(everything=arguments.all, dry=arguments.dry_run))
+    return parts.tell_removed(removed, arguments)
 
 
 def _look(card: ModelCard, digest: str) -> str:
@@ -383,23 +339,3 @@ def _graph_facts(network: OnnxFile) -> dict[str, Any]:
         "fits": network.fits,
         "metadata": network.metadata,
     }
-
-
-def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield names and values, wrapped."""
-    wrap = TextWrapper(
-        _WIDTH,
-        subsequent_indent=" " * (_COLUMN + 2),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for name, value in rows:
-        yield from wrap.wrap(f"  {name:<{_COLUMN}}{console.one_line(value)}")
-
-
-def _print(lines: list[str]) -> None:
-    console.out("\n".join(lines) + "\n")
-
-
-def _print_json(what: Any) -> None:
-    console.out(json.dumps(what, indent=2) + "\n")

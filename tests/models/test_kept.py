@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streammatte import home, locks
+from streammatte import home, locks, whole
 from streammatte.errors import ModelError, OutputError
 from streammatte.models.birefnet import EXPORT_VERSION, kept
 
@@ -272,6 +272,6 @@ def test_what_cannot_be_removed(wasted: dict[str, str], monkeypatch: pytest.Monk
     def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(kept.shutil, "rmtree", refuse)
+    monkeypatch.setattr(whole.shutil, "rmtree", refuse)
     with pytest.raises(OutputError, match="cannot be removed: Permission denied"):
         pruned()

@@ -3,32 +3,29 @@
 Each has a folder of its own below ``home.folder("exports")``: the graph, its weights if they lie
 beside it, and ``sizes.json``, which says how long the files are, when they were written and what
 their digests are. It is made in a folder ``KEY.part-...`` beside its place, which it takes in one
-step: graph and weights of two exports never mix.
+step (``whole.py``): graph and weights of two exports never mix.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from streammatte import home, locks
-from streammatte.errors import ModelError, OutputError
+from streammatte import home, locks, whole
+from streammatte.errors import ModelError
 from streammatte.models.weights import sha256_of
+from streammatte.whole import Waste
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 GRAPH = "model.onnx"
 FACTS = "sizes.json"
 _EXPORTS, _LOCKS = "exports", "locks"
-_PART = re.compile(r"(.+)\.part-\w+")
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,6 @@ class _Facts:
     weights: str
     """Digest of what it was made from."""
     files: dict[str, _File]
-
-
-class Waste(NamedTuple):
-    """A folder that may go."""
-
-    path: Path
-    bytes: int
-    why: str
 
 
 def place(key: str) -> Path:
@@ -105,36 +94,11 @@ def made_once(
     with locks.exclusive(_lock(key), tell):
         if is_whole(folder):  # by now
             return folder
-        with _part(folder) as made:
+        with whole.part(folder) as made:
             files = [_noted(file) for file in make(made / GRAPH)]
             _write(made, _Facts(_version(), weights, dict(files)))
-            _publish(made, folder)
+            whole.publish(made, folder, is_whole)
     return folder
-
-
-@contextmanager
-def _part(folder: Path) -> Iterator[Path]:
-    """Give an empty folder on the disk of another, gone at the end if it was not moved."""
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.part-") as work:
-            made = Path(work) / folder.name  # unlike work itself, readable as others' umask has it
-            made.mkdir()
-            yield made
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
-
-
-def _publish(made: Path, folder: Path) -> None:
-    """Move a folder to its place; what is whole there stays, what is damaged goes."""
-    try:
-        os.replace(made, folder)  # noqa: PTH105  it has the one meaning on all systems
-    except OSError:
-        if is_whole(folder):
-            return
-        if not folder.exists():
-            raise
-        os.replace(folder, made.with_name("damaged"))  # noqa: PTH105
-        os.replace(made, folder)  # noqa: PTH105
 
 
 def verify(weights: str) -> list[Path]:
@@ -165,18 +129,17 @@ def prune(*, everything: bool, dry: bool) -> Iterator[Waste]:
         OutputError: if one cannot be removed.
     """
     for folder, _ in _all():
-        part = _PART.fullmatch(folder.name)
-        with locks.if_free(_lock(part[1] if part else folder.name)) as free:
+        with locks.if_free(_lock(whole.meant(folder) or folder.name)) as free:
             if not free or not folder.exists():  # it may have found its place by now
                 continue
             why = _why(folder) or ("not wanted" if everything else "")
             if why:
-                yield _removed(Waste(folder, _bytes(folder), why), dry=dry)
+                yield whole.removed(Waste(folder, whole.bytes_of(folder), why), dry=dry)
 
 
 def _why(folder: Path) -> str:
     """Say why an export is of no use; nothing if it is of use."""
-    if _PART.fullmatch(folder.name):
+    if whole.meant(folder):
         return "unfinished"
     facts = _read(folder)
     if facts and facts.format != _version():
@@ -184,30 +147,9 @@ def _why(folder: Path) -> str:
     return "" if is_whole(folder) else "not whole"
 
 
-def _removed(waste: Waste, *, dry: bool) -> Waste:
-    try:
-        if not dry:
-            shutil.rmtree(waste.path)
-    except OSError as error:
-        raise OutputError(
-            f"{waste.path} cannot be removed: {error.strerror or error}; remove it by hand"
-        ) from error
-    return waste
-
-
 def _all() -> list[tuple[Path, _Facts | None]]:
     """Return all exports, finished or not, by name; of which nothing is known without facts."""
-    try:
-        found = sorted(path for path in place("").iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise OutputError(f"{place('')} cannot be read: {error.strerror or error}") from error
-    return [(folder, _read(folder)) for folder in found]
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    return [(folder, _read(folder)) for folder in whole.folders(place(""))]
 
 
 def _lock(key: str) -> Path:
