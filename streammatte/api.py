@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streammatte.cutout import Cutout
-    from streammatte.options import BackgroundFit, NetworkOptions, Precision, Temporal, Time
+    from streammatte.options import (
+        BackgroundFit,
+        Decoder,
+        NetworkOptions,
+        Precision,
+        Temporal,
+        Time,
+    )
     from streammatte.pipeline import Event, Report
 
 
@@ -36,6 +43,7 @@ def render(
     start: Time | None = None,
     to: Time | None = None,
     length: Time | None = None,
+    decoder: Decoder = "auto",
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
@@ -69,7 +77,11 @@ def render(
         start: Where to begin: a number of seconds, or ``[hours:]minutes:seconds``.
         to: Where to stop.
         length: How long to go on, instead of ``to``.
-        codec: ``h264``, ``hevc``, ``av1``, ``prores``, ``vp9``, ``ffv1``, ``qtrle`` or ``png``.
+        decoder: What decodes the footage: ``cuda`` is an NVIDIA GPU, or the CPU where that cannot
+            decode it, which the report says; ``auto`` is the CPU, until measured on hardware.
+        codec: ``h264``, ``hevc``, ``av1``, ``prores``, ``vp9``, ``ffv1``, ``qtrle`` or ``png``; or
+            ``h264_nvenc``, ``hevc_nvenc`` or ``av1_nvenc`` for an NVIDIA GPU, where it cannot be
+            used replaced by the CPU's encoder, which the report says.
         crf: Quality, on the codec's own scale; lower is better.
         preset: Speed against size, in the encoder's own words.
         pixel_format: FFmpeg's name for how samples are stored.
@@ -106,6 +118,7 @@ def render(
         decontaminate=decontaminate,
         temporal=temporal,
         window=make_window(start, to, length),
+        decoder=decoder,
         encode=EncodeOptions(codec, crf, preset, pixel_format, rate),
         overwrite=overwrite,
         serial=serial,
@@ -131,6 +144,7 @@ def mattes(
     start: Time | None = None,
     to: Time | None = None,
     length: Time | None = None,
+    decoder: Decoder = "auto",
 ) -> Iterator[Cutout]:
     """Iterate over footage with the matte of every frame, to composite yourself.
 
@@ -154,6 +168,7 @@ def mattes(
         network=network,
         temporal=temporal,
         window=make_window(start, to, length),
+        decoder=decoder,
     )
     return pipeline.cutouts(footage, options)
 

@@ -304,6 +304,8 @@ class VideoInfo:
     pixel_aspect: Fraction = field(default=Fraction(1))
     """Width to height of a pixel."""
     codec: str = ""
+    decoder: str = "cpu"
+    """Where it is decoded: ``cpu``, or ``cuda`` for an NVIDIA GPU."""
     still: bool = False
     """Whether this is a photograph rather than footage."""
 

@@ -39,6 +39,7 @@ _HEX = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 BackgroundFit = Literal["cover", "contain", "stretch"]
 Temporal = Literal["auto", "off"]
 Precision = Literal["auto", "fp32", "fp16"]
+Decoder = Literal["auto", "cpu", "cuda"]
 Time = str | float | Fraction
 """``[hours:]minutes:seconds``, or seconds."""
 
@@ -277,6 +278,8 @@ class RenderOptions:
     decontaminate: bool = True
     temporal: Temporal = "auto"
     window: Window = field(default_factory=Window)
+    decoder: Decoder = "auto"
+    """What decodes the footage: ``cuda`` is an NVIDIA GPU, ``auto`` the CPU for now."""
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     overwrite: bool = False
     serial: bool = False
@@ -288,3 +291,5 @@ class RenderOptions:
             raise UsageError(f"--bg-fit: unknown {self.fit!r}; use cover, contain or stretch")
         if self.temporal not in get_args(Temporal):
             raise UsageError(f"--temporal: unknown {self.temporal!r}; use auto or off")
+        if self.decoder not in get_args(Decoder):
+            raise UsageError(f"--decoder: unknown {self.decoder!r}; use auto, cpu or cuda")

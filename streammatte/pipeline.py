@@ -7,6 +7,7 @@ a thread of its own and changes nothing but the timing.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -119,6 +120,8 @@ class Report:
     corrupt_frames: int
     lost_packets: int
     dropped_frames: int
+    decoder: str = "cpu"
+    """Where the footage was decoded: ``cpu``, or ``cuda`` for an NVIDIA GPU."""
     passed_over: list[str] = field(default_factory=list)
     """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
@@ -155,7 +158,7 @@ def render(
     """
     begun = time.perf_counter()
     meters = Meters()
-    with open_source(where, options.window) as source:
+    with open_source(where, options.window, options.decoder) as source:
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
         with (
@@ -191,10 +194,13 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
     """
     meters = Meters()
     with (
-        open_source(where, options.window) as source,
+        open_source(where, options.window, options.decoder) as source,
         _matting(source, options, meters) as matting,
         Threads(serial=options.serial) as threads,
     ):
+        if options.decoder not in ("auto", source.info.decoder):
+            for note in source.damage.notes:  # there is no report to say so
+                logging.getLogger("streammatte").warning(note)
         frames = threads.ahead(matting.frames, "decode")
         for result in threads.ahead(matting.mattes(frames), "matte"):
             yield Cutout(result)
@@ -363,6 +369,7 @@ def _report(
         corrupt_frames=damage.corrupt_frames,
         lost_packets=damage.lost_packets,
         dropped_frames=damage.dropped_frames,
+        decoder=source.info.decoder,
         passed_over=engine.passed_over if engine else [],
         notes=list(dict.fromkeys([*damage.notes, *notes])),
         milliseconds=meters.milliseconds(count),

@@ -18,6 +18,7 @@ import streammatte
 from streammatte import cli, errors
 from streammatte.options import NetworkOptions, RenderOptions
 from streammatte.pipeline import Progress, Report, Start
+from streammatte.runtimes.hardware import nvidia
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def test_render_has_every_option_and_the_same_defaults() -> None:
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[2:])
     assert parameters["bg"].default is inspect.Parameter.empty
     defaults = RenderOptions.__dataclass_fields__
-    for name in ("decontaminate", "temporal", "overwrite", "serial"):
+    for name in ("decontaminate", "temporal", "decoder", "overwrite", "serial"):
         assert parameters[name].default == defaults[name].default
     for name, field in NetworkOptions.__dataclass_fields__.items():
         assert parameters[name].default == field.default
@@ -102,7 +103,7 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         "render in.mp4 -o out.mov --bg blur:9 --bg-fit stretch --model selfie --runtime stub "
         "--weights random:3 --commercial-only --size 320x192 --every 4 --device cpu "
         "--precision fp32 --require-gpu --batch 2 "
-        "--temporal off --no-decontaminate -ss 1 -to 1:02 --codec prores --crf 9 "
+        "--temporal off --no-decontaminate -ss 1 -to 1:02 --decoder cuda --codec prores --crf 9 "
         "--preset slow --pix-fmt yuv444p -y --serial"
     )
     monkeypatch.setattr("streammatte.cli.progress._Plain.done", lambda *_: None)
@@ -111,10 +112,18 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         "in.mp4", "out.mov", bg="blur:9", bg_fit="stretch", model="selfie", runtime="stub",
         weights="random:3", commercial_only=True, size=(192, 320), every=4, device="cpu",
         precision="fp32", require_gpu=True, batch=2, temporal="off", decontaminate=False,
-        start=1, to=Fraction(62), codec="prores",
+        start=1, to=Fraction(62), decoder="cuda", codec="prores",
         crf=9, preset="slow", pixel_format="yuv444p", overwrite=True, serial=True,
     )  # fmt: skip
     assert seen[0] == seen[1]
+
+
+@pytest.mark.skipif(nvidia().gpus > 0, reason="there is an NVIDIA GPU")
+def test_mattes_log_that_the_cpu_decodes(caplog: pytest.LogCaptureFixture) -> None:
+    for decoder in ("auto", "cpu", "cuda"):
+        assert not caplog.messages
+        next(streammatte.mattes(ASTRONAUT, runtime="stub", decoder=decoder))  # type: ignore[arg-type]
+    assert caplog.messages == [f"decoded on the CPU: {nvidia().why}"]
 
 
 def test_render(folder: Path) -> None:

@@ -175,5 +175,7 @@ def test_render_options() -> None:
         RenderOptions(green, fit="squeeze")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--temporal"):
         RenderOptions(green, temporal="on")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--decoder: unknown 'gpu'; use auto, cpu or cuda"):
+        RenderOptions(green, decoder="gpu")  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         options.size = 300  # type: ignore[misc]

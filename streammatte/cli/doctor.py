@@ -98,19 +98,36 @@ def _machine() -> Iterator[Finding]:
 def _media() -> Iterator[Finding]:
     import av
 
+    from streammatte.sinks import nvenc
     from streammatte.sinks.codecs import CODECS
+    from streammatte.sources import nvdec
 
     version = ".".join(str(part) for part in av.library_versions["libavcodec"])
     yield Finding("media", "ok", f"PyAV {av.__version__}, libavcodec {version}")
     for name in CODECS:
         codec = CODECS.load(name)
         for encoder in filter(None, (codec.encoder, codec.careful_encoder)):
-            try:
-                av.Codec(encoder, "w")
-            except av.error.FFmpegError:
+            if not _encodes(encoder):
                 yield Finding(f"--codec {name}", "absent", f"this FFmpeg has no {encoder}")
+            elif codec.stand_in and (why := nvenc.why_not(name)):
+                instead = f"--codec {codec.stand_in} stands in"
+                yield Finding(f"--codec {name}", "absent", f"{why}; {instead}")
             else:
                 yield Finding(f"--codec {name}", "ok", f"{encoder}: {CODECS.entry(name).summary}")
+    if why := nvdec.why_not():
+        yield Finding("--decoder cuda", "absent", f"{why}; the CPU decodes instead")
+    else:
+        yield Finding("--decoder cuda", "ok", "FFmpeg finds the GPU")
+
+
+def _encodes(encoder: str) -> bool:
+    import av
+
+    try:
+        av.Codec(encoder, "w")
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _kernels() -> Iterator[Finding]:

@@ -16,7 +16,6 @@ _MEANT = {
     "-c": "did you mean --codec?",
     "-b:v": "did you mean --bitrate?",
     "-pix_fmt": "did you mean --pix-fmt?",
-    "-hwaccel": "did you mean --decoder cuda?",
     "--hwaccel": "did you mean --decoder cuda?",
     "--nvdec": "did you mean --decoder cuda?",
     "--nvenc": "did you mean --codec h264_nvenc?",

@@ -128,11 +128,19 @@ def _add_range(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_encoding(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("encoding")
+    group = parser.add_argument_group("decoding and encoding")
+    group.add_argument(
+        "--decoder",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        metavar="NAME",
+        help="cpu, or cuda: an NVIDIA GPU (auto: cpu, till measured)",
+    )
     group.add_argument(
         "--codec",
         metavar="NAME",
-        help="h264, hevc, av1, prores, vp9, ffv1, qtrle or png (from OUT's extension)",
+        help="h264, hevc, av1, prores, vp9, ffv1, qtrle, png, h264_nvenc, hevc_nvenc or av1_nvenc "
+        "(from OUT's extension)",
     )
     group.add_argument("--crf", type=float, metavar="N", help="quality; lower is better (h264: 18)")
     group.add_argument(
@@ -188,6 +196,7 @@ def _options(arguments: Any) -> RenderOptions:
         decontaminate=not arguments.no_decontaminate,
         temporal=arguments.temporal,
         window=make_window(arguments.ss, arguments.to, arguments.t),
+        decoder=arguments.decoder,
         encode=EncodeOptions(
             arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, bitrate
         ),

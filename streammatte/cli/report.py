@@ -41,6 +41,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "matte", _network(report)
     for line in report.passed_over:
         yield "not by", line
+    if report.decoder != "cpu":
+        yield "decoded", "by the GPU"
     yield "written", report.codec
     assumed = f" (not all of it is tagged; assumed: {report.assumed})" if report.assumed else ""
     yield "colour", report.colour + assumed

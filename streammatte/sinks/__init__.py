@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streammatte.errors import UsageError
+from streammatte.errors import DependencyError, UsageError
 from streammatte.options import EncodeOptions
 from streammatte.sinks.base import Sink, check_target
 from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, plan
@@ -22,11 +22,10 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
 
     Raises:
         UsageError: if name, codec and options do not go together.
+        DependencyError: if the encoder is not there, and no other stands in for it.
         OutputError: if the target cannot be written.
     """
     from streammatte.sinks.image_file import ImageFile
-    from streammatte.sinks.video_file import VideoFileSink
-    from streammatte.sources.video_file import VideoFile
 
     info = source.info
     behind = Path(options.background.path) if options.background.kind == "file" else None
@@ -40,6 +39,28 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
                 f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
             )
         return ImageFile(path, info, alpha=alpha)
-    decided = plan(path, info, options.encode, alpha=alpha)
+    return _video(path, source, options.encode, alpha=alpha)
+
+
+def _video(path: Path, source: Source, options: EncodeOptions, *, alpha: bool) -> Sink:
+    """Open a video file; where an encoder in hardware does not open, one in software stands in."""
+    from streammatte.sinks.nvenc import stand_in
+    from streammatte.sinks.video_file import VideoFileSink
+    from streammatte.sources.video_file import VideoFile
+
+    info = source.info
     tracks = source if isinstance(source, VideoFile) and not info.still else None
-    return VideoFileSink(decided, info, options.encode, tracks)
+    try:
+        return VideoFileSink(plan(path, info, options, alpha=alpha), info, options, tracks)
+    except DependencyError as error:
+        software = stand_in(options)
+        if software is None:
+            raise
+        why = str(error).partition(";")[0]
+    decided = plan(path, info, software, alpha=alpha)
+    sink = VideoFileSink(decided, info, software, tracks)
+    dropped = f", without --preset {options.preset}" if options.preset is not None else ""
+    sink.notes.insert(
+        0, f"{options.codec} cannot be used here: {why}; encoded by {decided.encoder}{dropped}"
+    )
+    return sink

@@ -56,6 +56,10 @@ class Codec:
     """The encoder's option for speed against size, and its default value."""
     worst_crf: int = 0
     """The end of its scale of quality."""
+    best_crf: int = 0
+    """The other end of it."""
+    quality: str = "crf"
+    """The encoder's option for quality."""
     presets: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     delivery: bool = False
@@ -74,6 +78,10 @@ class Codec:
     """Whether its own bits say how wide a pixel is."""
     tag: str = ""
     """The FourCC that players want in mp4 and mov."""
+    formats: tuple[str, ...] = ()
+    """The formats of the encoder that are used; empty for all."""
+    stand_in: str = ""
+    """Which of ``CODECS`` encodes instead if the encoder, being hardware, does not open."""
     light: bool = False
     """Whether encoding with the default preset costs no more than matting does."""
 
@@ -149,6 +157,31 @@ FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1",
 QTRLE = Codec("qtrle", ("mov",), alpha=True)
 PNG = Codec("png", ("mov",), alpha=True, options={"compression_level": "3"})
 
+
+def _nvenc(name: str, software: Codec, crf: float, worst: int, *formats: str) -> Codec:
+    """Return how to drive NVENC for what ``software`` encodes on the CPU."""
+    return Codec(
+        f"{name}_nvenc",
+        software.containers,
+        crf=crf,
+        best_crf=1,  # 0 leaves the quality to the driver
+        worst_crf=worst,
+        quality="cq",
+        presets=("p1", "p2", "p3", "p4", "p5", "p6", "p7"),
+        preset=("preset", "p5"),
+        options={"rc": "vbr", "b": "0"},  # without a bit rate, variable is constant quality
+        delivery=True,
+        whole_chroma=True,
+        tag=software.tag,
+        formats=formats,
+        stand_in=name,
+    )
+
+
+H264_NVENC = _nvenc("h264", H264, 18, 51, "yuv420p", "yuv444p")
+HEVC_NVENC = _nvenc("hevc", HEVC, 20, 51, "yuv420p", "p010le", "yuv444p")
+AV1_NVENC = _nvenc("av1", AV1, 28, 63, "yuv420p", "p010le")
+
 CODECS = Registry(
     "codec",
     {
@@ -160,6 +193,9 @@ CODECS = Registry(
         "ffv1": Entry("streammatte.sinks.codecs:FFV1", "lossless archive; carries alpha"),
         "qtrle": Entry("streammatte.sinks.codecs:QTRLE", "lossless 8-bit R'G'B'; carries alpha"),
         "png": Entry("streammatte.sinks.codecs:PNG", "lossless R'G'B'; carries alpha"),
+        "h264_nvenc": Entry("streammatte.sinks.codecs:H264_NVENC", "h264 by an NVIDIA GPU"),
+        "hevc_nvenc": Entry("streammatte.sinks.codecs:HEVC_NVENC", "hevc by an NVIDIA GPU"),
+        "av1_nvenc": Entry("streammatte.sinks.codecs:AV1_NVENC", "av1 by an NVIDIA GPU"),
     },
     aliases={
         **dict.fromkeys(("x264", "libx264", "h.264", "avc"), "h264"),
@@ -234,8 +270,9 @@ def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
         raise UsageError(f"{name} has no --preset")
     if options.bitrate is not None and codec.crf is None:
         raise UsageError(f"{name} has no --bitrate; its quality is fixed")
-    if options.crf is not None and options.crf > codec.worst_crf:
-        raise UsageError(f"--crf for {name} goes from 0 to {codec.worst_crf}, got {options.crf:g}")
+    if options.crf is not None and not codec.best_crf <= options.crf <= codec.worst_crf:
+        scale = f"{codec.best_crf} to {codec.worst_crf}"
+        raise UsageError(f"--crf for {name} goes from {scale}, got {options.crf:g}")
     if options.preset is not None and options.preset not in codec.presets:
         raise UsageError(
             f"{name} has no --preset {options.preset}; it has {', '.join(codec.presets)}"
@@ -261,7 +298,7 @@ def encoder_options(codec: Codec, options: EncodeOptions, *, centred: bool) -> d
     elif codec.encoder == "libx264" and options.crf == 0:
         told["qp"] = "0"  # in 10 bit, crf 0 is not lossless, and goes before qp
     elif codec.crf is not None:
-        told["crf"] = f"{codec.crf if options.crf is None else options.crf:g}"
+        told[codec.quality] = f"{codec.crf if options.crf is None else options.crf:g}"
     return told
 
 
@@ -274,7 +311,11 @@ def _pixel_format(
         raise DependencyError(
             f"this build of FFmpeg has no {encoder}; use another --codec"
         ) from error
-    held = {fmt: layout for fmt in formats if (layout := _planar(fmt)) is not None}
+    held = {
+        fmt: layout
+        for fmt in formats
+        if fmt in (codec.formats or formats) and (layout := _planar(fmt)) is not None
+    }
     if options.pixel_format is not None:
         if options.pixel_format not in held:
             raise UsageError(

@@ -14,6 +14,7 @@ from av.error import ArgumentError, FFmpegError, InvalidDataError
 
 from streammatte.convert import convert
 from streammatte.errors import InputError, OutputError
+from streammatte.sinks import nvenc
 from streammatte.sinks.base import PartFile
 from streammatte.sinks.codecs import encoder_options, encoder_threads
 from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
@@ -73,6 +74,7 @@ class VideoFileSink:
 
         Raises:
             OutputError: if the file cannot be created or the encoder refuses.
+            DependencyError: if the encoder is hardware and cannot be used here.
         """
         self._plan = plan
         self._file = PartFile(plan.path)
@@ -137,6 +139,9 @@ class VideoFileSink:
             context.bit_rate = options.bitrate
         if plan.codec.tag and plan.muxer in ("mp4", "mov"):
             context.codec_tag = plan.codec.tag
+        if plan.codec.stand_in:
+            with nvenc.opening():
+                context.open()
         return stream
 
     def write(self, frame: Frame) -> None:

@@ -9,11 +9,20 @@ from streammatte.sources.base import Damage, Source, Window
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streammatte.options import Decoder
+
 __all__ = ["Damage", "Source", "Window", "open_source"]
 
 
-def open_source(where: str | Path, window: Window | None = None) -> Source:
+def open_source(
+    where: str | Path, window: Window | None = None, decoder: Decoder = "auto"
+) -> Source:
     """Open footage: a path, or ``synthetic[:WIDTHxHEIGHT[@RATE][xFRAMES]]``.
+
+    Args:
+        where: The footage.
+        window: The part of it that is wanted; ``None`` for all.
+        decoder: What decodes a file: ``auto``, ``cpu`` or ``cuda``; see ``VideoFile``.
 
     Raises:
         InputError: if it cannot be read.
@@ -28,4 +37,4 @@ def open_source(where: str | Path, window: Window | None = None) -> Source:
         return Synthetic.parse(str(where))
     from streammatte.sources.video_file import VideoFile
 
-    return VideoFile(where, window)
+    return VideoFile(where, window, decoder)

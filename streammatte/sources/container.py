@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -43,8 +44,12 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read: {reason}") from error
 
 
-def open_input(path: Path) -> InputContainer:
+def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a media file.
+
+    Args:
+        path: Of the file.
+        hwaccel: What decodes its pictures; ``None`` for the CPU.
 
     Raises:
         InputError: if it is missing, empty, a folder, not readable or not media.
@@ -63,7 +68,10 @@ def open_input(path: Path) -> InputContainer:
         # Absolute, so that no colon in a name is taken for a protocol; a % in the name of an
         # image is not the pattern of a sequence.
         container = av.open(
-            str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace"
+            str(path.absolute()),
+            options={"pattern_type": "none"},
+            metadata_errors="replace",
+            hwaccel=hwaccel,
         )
     if container.format.name == "tty":  # FFmpeg would make a film of the letters
         container.close()

@@ -18,6 +18,11 @@ class Deinterlacer:
         self._graph: av.filter.Graph | None = None
         self._shape: tuple[int, int, str] | None = None
 
+    @property
+    def active(self) -> bool:
+        """Whether frames go through the filter, which takes planar ones only."""
+        return self._graph is not None
+
     def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]:
         """Take a frame, yield those that are ready (one frame late once active)."""
         if self._graph is None and not frame.interlaced_frame:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import av
+import numpy as np
 from av.error import FFmpegError, InvalidDataError
 from av.video.reformatter import VideoReformatter
 
 from streammatte.colour import SRGB, Colour, resolve
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout, Picture, VideoInfo, rescaled
+from streammatte.sources import nvdec
 from streammatte.sources.base import Damage, Window
 from streammatte.sources.clock import Clock
 from streammatte.sources.container import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from streammatte.options import Decoder
 
 FAR_START = Fraction(10)
 """A file whose clock starts later than this (a broadcast recording) is moved to 0 s."""
@@ -63,8 +66,17 @@ class VideoFile:
         window: The part that is read.
     """
 
-    def __init__(self, path: str | Path, window: Window | None = None) -> None:
+    def __init__(
+        self, path: str | Path, window: Window | None = None, decoder: Decoder = "auto"
+    ) -> None:
         """Open the file and decode its first frame.
+
+        Args:
+            path: Of the file.
+            window: The part that is wanted; ``None`` for all.
+            decoder: ``cuda`` decodes on the GPU where that gives the same pictures, and on the CPU
+                where not, with a note that says why. ``auto`` is the CPU for now: whether the way
+                there and back is worth it has not been measured on hardware.
 
         Raises:
             InputError: if there is nothing to read, or nothing in the window.
@@ -72,17 +84,20 @@ class VideoFile:
         self.path = Path(path)
         self.window = window or Window()
         self.damage = Damage()
+        self._gpu = False
         self._scaler = VideoReformatter()
         self._open()
         try:
             with reading(self.path):
                 self._begin()
+            if decoder == "cuda":
+                self._move_to_gpu()
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> None:
-        self._container = open_input(self.path)
+        self._container = open_input(self.path, nvdec.accelerator() if self._gpu else None)
         try:
             self._stream = picture_stream(self._container, self.path)
         except BaseException:
@@ -92,6 +107,8 @@ class VideoFile:
         self._stream.thread_type = "AUTO"
         # Half the cores: the network and the encoder need the others.
         threads = min((os.cpu_count() or 1) // 2, MAX_DECODE_THREADS)
+        if self._gpu:  # threads bring nothing there, and each holds some of its few surfaces
+            threads = 1
         self._stream.codec_context.thread_count = max(threads, 1)
 
     def _begin(self) -> None:
@@ -116,6 +133,55 @@ class VideoFile:
         self._size = (first.width, first.height)
         self.info = self._describe(first)
         self._natives = itertools.chain([first], natives)
+
+    def _move_to_gpu(self) -> None:
+        """Let the GPU decode instead, if its first picture is the very one that the CPU made.
+
+        What the CPU found in the file stays: layout, colour, orientation, time stamps.
+        """
+        container, stream = self._container, self._stream
+        damage, natives = self.damage, self._natives
+        first = next(natives)
+        try:
+            nvdec.check(self.info, stream.codec_context.codec.canonical_name)
+            self.damage = Damage(notes=[*damage.notes])
+            self._gpu = True
+            self._begin_on_gpu(first)
+        except (nvdec.Unfit, InputError, FFmpegError, OSError) as error:
+            if self._container is not container:
+                self._container.close()
+            self._gpu = False
+            self._container, self._stream, self.damage = container, stream, damage
+            self._natives = itertools.chain([first], natives)
+            self._note(f"decoded on the CPU: {str(error).partition(';')[0]}")
+        else:
+            del natives
+            container.close()
+            self.info = replace(self.info, decoder="cuda")
+
+    def _begin_on_gpu(self, wanted: av.VideoFrame) -> None:
+        self._open()
+        natives = self._within(self._from_start())
+        first = next(natives, None)
+        if first is None:
+            raise nvdec.Unfit("the GPU gave no picture")
+        if not nvdec.decodes(self._decoding):
+            name = self._stream.codec_context.codec.canonical_name
+            width, height = self._size
+            what = f"{name} in {self.info.layout.name} at {width}x{height}"
+            raise nvdec.Unfit(f"this GPU does not decode {what}")
+        if first.pts != wanted.pts or not self._alike(first, wanted):
+            raise nvdec.Unfit("the first picture that the GPU decoded is another one")
+        self._natives = itertools.chain([first], natives)
+
+    def _alike(self, one: av.VideoFrame, other: av.VideoFrame) -> bool:
+        """Whether two frames have the same samples, to the bit."""
+        if (one.width, one.height) != (other.width, other.height):
+            return False
+        first, second = (
+            Picture.over(self._one_format(native), self._colour) for native in (one, other)
+        )
+        return all(map(np.array_equal, first.planes, second.planes))
 
     def _choose_shift(self) -> Fraction:
         if self.window.start:
@@ -219,6 +285,7 @@ class VideoFile:
     def _one_format(self, native: av.VideoFrame) -> av.VideoFrame:
         """Bring the rare odd frame to the clip's size, and packed formats to planar ones."""
         layout = Layout.nearest(self._format)
+        native = nvdec.planar(native, layout) if self._gpu else native
         planar = native.format.name.replace("yuvj", "yuv") == layout.name
         size = (native.width, native.height)
         if planar and size == self._size:
@@ -249,23 +316,43 @@ class VideoFile:
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode all that can be decoded, and count the rest."""
         decoder, deinterlacer = self._decoder(), Deinterlacer()
+        self._decoding, lost = decoder, 0
         for packet in self._packets():
             try:
                 # An empty packet ends the stream; its dts says nothing, others lack one too.
                 frames = decoder.decode(packet if packet.size else None)
-            except FFmpegError:
+            except FFmpegError as error:
                 self.damage.lost_packets += 1
+                lost += 1
+                if self._gpu and lost == nvdec.LOST_IN_A_ROW:
+                    raise InputError(
+                        f"the GPU stopped decoding {self.path}; use --decoder cpu"
+                    ) from error
                 continue
+            lost = 0
             for frame in frames:
-                yield from deinterlacer.push(frame, self._time_base)
+                yield from deinterlacer.push(self._filterable(frame, deinterlacer), self._time_base)
         yield from deinterlacer.flush()
+
+    def _filterable(self, frame: av.VideoFrame, deinterlacer: Deinterlacer) -> av.VideoFrame:
+        """Return a frame in the clip's layout if it will be filtered, else as it is."""
+        if not self._gpu:
+            return frame
+        if not nvdec.decodes(self._decoding):
+            self._note(f"the GPU does not decode all of {self.path.name}; the CPU did the rest")
+        if not (frame.interlaced_frame or deinterlacer.active):
+            return frame
+        return nvdec.planar(frame, Layout.nearest(self._format), whole=True)
 
     def _decoder(self) -> Any:
         decoder: Any = self._stream.codec_context
-        if self._stream.metadata.get("alpha_mode") != "1" or decoder.name not in _ALPHA_DECODERS:
+        if self._gpu and (name := nvdec.native_decoder(decoder.name)):
+            apart: Any = av.CodecContext.create(name, "r", hwaccel=nvdec.accelerator())
+        elif self._stream.metadata.get("alpha_mode") == "1" and decoder.name in _ALPHA_DECODERS:
+            # FFmpeg's own decoders of VP8 and VP9 drop the alpha without a word.
+            apart = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+        else:
             return decoder
-        # FFmpeg's own decoders of VP8 and VP9 drop the alpha without a word.
-        apart: Any = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
         apart.extradata = decoder.extradata
         apart.thread_count = decoder.thread_count
         return apart

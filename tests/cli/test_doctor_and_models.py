@@ -15,6 +15,7 @@ import pytest
 from streammatte.cli import doctor
 from streammatte.models import selfie
 from streammatte.runtimes import RUNTIMES, hardware
+from streammatte.sinks import codecs
 from streammatte.sinks.codecs import CODECS
 
 if TYPE_CHECKING:
@@ -40,6 +41,38 @@ def test_doctor_for_programs(cli: Run) -> None:
     findings = json.loads(result.out)
     assert all(set(finding) == {"what", "state", "detail"} for finding in findings)
     assert all(finding["detail"] for finding in findings)
+
+
+@pytest.mark.skipif(hardware.nvidia().gpus > 0, reason="there is an NVIDIA GPU")
+def test_doctor_tells_why_the_gpus_codecs_cannot_be_used(cli: Run) -> None:
+    found = {one["what"]: one for one in json.loads(cli("doctor", "--json").out)}
+    why = hardware.nvidia().why
+    for codec in ("h264", "hevc", "av1"):
+        finding = found[f"--codec {codec}_nvenc"]
+        assert finding["state"] == "absent"
+        assert finding["detail"] == f"{why}; --codec {codec} stands in"
+    assert found["--decoder cuda"]["state"] == "absent"
+    assert found["--decoder cuda"]["detail"] == f"{why}; the CPU decodes instead"
+
+
+def test_doctor_finds_the_gpus_codecs(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streammatte.sinks.nvenc.why_not", lambda _: "")
+    monkeypatch.setattr("streammatte.sources.nvdec.why_not", lambda: "")
+    found = {one["what"]: one for one in json.loads(cli("doctor", "--json").out)}
+    for what in ("--codec h264_nvenc", "--codec av1_nvenc", "--decoder cuda"):
+        assert found[what]["state"] == "ok"
+
+
+def test_doctor_names_encoders_that_this_ffmpeg_lacks(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for codec in ("HEVC", "H264_NVENC"):
+        missing = dataclasses.replace(getattr(codecs, codec), encoder="no_such")
+        monkeypatch.setattr(codecs, codec, missing)
+    found = {one["what"]: one for one in json.loads(cli("doctor", "--json").out)}
+    for name in ("hevc", "h264_nvenc"):
+        assert found[f"--codec {name}"]["state"] == "absent"
+        assert found[f"--codec {name}"]["detail"] == "this FFmpeg has no no_such"
 
 
 def test_doctor_names_every_engine(cli: Run) -> None:

@@ -144,6 +144,11 @@ def test_report_tells_what_was_assumed_and_lost() -> None:
     ]
 
 
+def test_report_tells_that_a_gpu_decoded() -> None:
+    report = replace(REPORT, decoder="cuda")
+    assert closing_report(report)[2] == "  decoded   by the GPU"
+
+
 def test_report_tells_why_nothing_quicker_was_used() -> None:
     report = replace(REPORT, passed_over=["torch: not installed", "openvino: too old"])
     assert closing_report(report)[2:4] == [
