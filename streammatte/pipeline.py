@@ -291,7 +291,7 @@ def open_engine(
     model = open_model(
         wish.model, commercial_only=wish.commercial_only, weights=wish.weights, tell=tell
     )
-    placement = Placement(wish.device, wish.precision, wish.require_gpu, wish.batch)
+    placement = Placement(wish.device, wish.precision, wish.require_gpu, wish.batch, tell)
     choice = open_runtime(wish.runtime, model, size, placement)
     return Engine(model, choice.runtime, choice.passed_over)
 

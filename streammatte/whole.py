@@ -107,3 +107,19 @@ def removed(waste: Waste, *, dry: bool = False) -> Waste:
             f"{waste.path} cannot be removed: {error.strerror or error}; remove it by hand"
         ) from error
     return waste
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that others may be reading: they find the old one or the new one.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.close()
+            os.replace(file.name, path)  # noqa: PTH105  it has the one meaning on all systems
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -26,7 +26,23 @@ RUNTIMES = Registry(
         "torch": Entry(
             "streammatte.runtimes.torch:Torch", "PyTorch on a CPU or a GPU", extra="export"
         ),
+        "tensorrt": Entry(
+            "streammatte.runtimes.tensorrt:TensorRt",
+            "TensorRT on an NVIDIA GPU, compiled for it",
+            extra="tensorrt",
+        ),
+        "tensorrt-rtx": Entry(
+            "streammatte.runtimes.tensorrt:TensorRtRtx",
+            "TensorRT-RTX on an NVIDIA GPU of a PC",
+            extra="rtx",
+        ),
         "stub": Entry("streammatte.runtimes.stub:Stub", "a disc instead of a network, for tests"),
     },
-    aliases={"ort": "onnxruntime", "ov": "openvino", "pytorch": "torch"},
+    aliases={
+        "ort": "onnxruntime",
+        "ov": "openvino",
+        "pytorch": "torch",
+        "trt": "tensorrt",
+        "rtx": "tensorrt-rtx",
+    },
 )

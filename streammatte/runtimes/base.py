@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -25,6 +28,8 @@ class Placement:
     """Whether to fail rather than run on a CPU."""
     batch: int | None = None
     """Images at once; ``None`` for what the runtime gains from."""
+    tell: Callable[[str], None] = field(default=lambda _: None, compare=False)
+    """Told each step of what is done once and kept, such as compiling an engine."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,51 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Let go of the engine; may be called twice."""
+
+
+class InFlight(Runtime, Protocol):
+    """A runtime that takes images before it has given the mattes of those before them.
+
+    On a GPU that is what keeps it busy: one group is copied there while another is computed.
+    """
+
+    slots: int
+    """How many groups of images may be submitted and not yet collected."""
+
+    def submit(self, images: NDArray[np.uint8]) -> None:
+        """Send images on their way, as ``infer`` takes them; they may be changed afterwards.
+
+        Raises:
+            RuntimeFailure: if the engine fails.
+        """
+
+    def collect(self) -> NDArray[np.float32]:
+        """Return the mattes of the images that were submitted first, once they are there.
+
+        There are ``batch`` of them, whatever was submitted; the caller may keep them.
+
+        Raises:
+            RuntimeFailure: if the engine fails.
+        """
+
+
+class Flight:
+    """Any runtime as one that takes images ahead; those that cannot take one group at a time."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Wrap a runtime, which is still the caller's to close."""
+        self._runtime = runtime
+        self._ahead: InFlight | None = runtime if hasattr(runtime, "submit") else None  # type: ignore[assignment]
+        self._done: deque[NDArray[np.float32]] = deque()
+        self.slots = self._ahead.slots if self._ahead else 1
+
+    def submit(self, images: NDArray[np.uint8]) -> None:
+        """See ``InFlight``."""
+        if self._ahead is not None:
+            self._ahead.submit(images)
+        else:
+            self._done.append(self._runtime.infer(images))
+
+    def collect(self) -> NDArray[np.float32]:
+        """See ``InFlight``."""
+        return self._done.popleft() if self._ahead is None else self._ahead.collect()

@@ -54,7 +54,8 @@ class _Way:
 class _Miss:
     """A way that did not work; the error itself would keep all that it failed with in memory."""
 
-    line: str
+    way: str
+    reason: str
     kind: type[StreamMatteError]
     text: str
 
@@ -62,6 +63,8 @@ class _Miss:
 _NAMES = {"cpu": "the CPU", "migraphx": "MIGraphX", "coreml": "CoreML", "dml": "DirectML"}
 # The quickest first, by what others publish; those that nobody reports on are not tried unasked.
 _ON_GPU = (
+    _Way("tensorrt", "cuda"),
+    _Way("tensorrt-rtx", "cuda"),
     _Way("torch", "cuda"),
     _Way("onnxruntime", "cuda"),
     _Way("torch", "mps"),
@@ -74,9 +77,10 @@ _ON_GPU = (
 # 1.4, 2.3 and 1.9 GB.
 _ON_CPU = ("openvino", "onnxruntime", "torch")
 _ON_CPU_IF_SMALL = ("onnxruntime", "openvino", "torch")
+_ON_CUDA_ALONE = ("tensorrt", "tensorrt-rtx")
 _WHO_HAS = {
     "cpu": _ON_CPU,
-    "cuda": ("torch", "onnxruntime"),
+    "cuda": (*_ON_CUDA_ALONE, "torch", "onnxruntime"),
     "mps": ("torch",),
     "xpu": ("torch",),
     "gpu": ("openvino",),
@@ -116,9 +120,9 @@ def open_runtime(name: str, model: Model, size: Size, placement: Placement) -> C
         try:
             runtime = _open(way, model, size, placement)
         except (DependencyError, ModelError, RuntimeFailure, UsageError) as error:
-            misses.append(_Miss(_line(way, error), type(error), str(error)))
+            misses.append(_Miss(*_told(way, error), type(error), str(error)))
         else:
-            lines = [miss.line for miss in misses if miss.kind is not UsageError]
+            lines = _lines([miss for miss in misses if miss.kind is not UsageError])
             unused = _unused(name, placement, ways, small) if runtime.device == "cpu" else []
             return Choice(runtime, list(dict.fromkeys([*lines, *unused])))
     raise _verdict(misses, placement, model.card.name)
@@ -128,7 +132,9 @@ def _ways(name: str, placement: Placement, *, small: bool) -> Iterator[_Way]:
     """Yield what to try, the quickest first."""
     kind = placement.device.lower().replace(".", ":").partition(":")[0]
     on_cpu = _ON_CPU_IF_SMALL if small else _ON_CPU
-    if name not in (AUTO, *_ON_CPU):
+    if name in _ON_CUDA_ALONE and kind == AUTO:
+        yield _Way(name, "cuda")
+    elif name not in (AUTO, *_ON_CPU):
         yield _Way(name, placement.device)
     elif kind != AUTO:
         able = on_cpu if kind == "cpu" else _WHO_HAS.get(kind, ("onnxruntime",))
@@ -193,13 +199,31 @@ def _open(way: _Way, model: Model, size: Size, placement: Placement) -> Runtime:
     return runtime
 
 
-def _line(way: _Way, error: StreamMatteError) -> str:
-    """Return what a way is and why it was passed over."""
+def _told(way: _Way, error: StreamMatteError) -> tuple[str, str]:
+    """Return what a way is, and why it was passed over."""
     if str(error).startswith(f"{RUNTIMES.kind} {way.runtime} needs"):
         extra = RUNTIMES.entry(way.runtime).extra
         how = f'pip install "streammatte[{extra}]"' if extra else "reinstall it"
-        return f"{way.runtime}: not installed ({how})"
-    return f"{way}: {str(error).removeprefix(f'{way} cannot be used: ')}"
+        return way.runtime, f"not installed ({how})"
+    return str(way), str(error).removeprefix(f"{way} cannot be used: ")
+
+
+def _lines(misses: list[_Miss]) -> list[str]:
+    """Return a line for every reason, with all ways that it stands in."""
+    ways: dict[str, list[str]] = {}
+    for miss in misses:
+        here = ways.setdefault(miss.reason, [])
+        if miss.way not in here:
+            here.append(miss.way)
+    return [f"{_together(those)}: {reason}" for reason, those in ways.items()]
+
+
+def _together(ways: list[str]) -> str:
+    """Return ``torch, onnxruntime on CUDA`` for ways to one place, else all in full."""
+    places = {way.partition(" on ")[2] for way in ways}
+    if len(places) > 1 or "" in places:
+        return ", ".join(ways)
+    return f"{', '.join(way.partition(' on ')[0] for way in ways)} on {places.pop()}"
 
 
 def _unused(name: str, placement: Placement, tried: list[_Way], small: bool) -> list[str]:
@@ -214,7 +238,9 @@ def _unused(name: str, placement: Placement, tried: list[_Way], small: bool) -> 
         for way in _ON_GPU
         if not way.unasked and name in (AUTO, way.runtime) and _is_there(way)
     ]
-    if hardware.nvidia().gpus and all(way.device != "cuda" for way in tried):
+    if name == AUTO and not any(map(_is_there, _ON_GPU)):
+        lines.append(f"a GPU: {hardware.nvidia().why}")
+    elif hardware.nvidia().gpus and all(way.device != "cuda" for way in tried):
         lines.append(f"the NVIDIA GPU: {name} does not use it")
     return lines
 
@@ -225,7 +251,7 @@ def _verdict(misses: list[_Miss], placement: Placement, name: str) -> StreamMatt
         return DependencyError("a GPU is required, but this runtime uses none on such a system")
     told = [miss for miss in misses if miss.kind is not UsageError] or misses
     first = told[0]
-    lines = "; ".join(dict.fromkeys(miss.line for miss in told))
+    lines = "; ".join(_lines(told))
     if placement.require_gpu and first.kind is not UsageError:
         return DependencyError(f"a GPU is required, but none can be used: {lines}")
     text, times = Counter(miss.text for miss in told).most_common(1)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from streammatte.errors import RuntimeFailure
 from streammatte.frames import Matte
+from streammatte.runtimes.base import Flight
 from streammatte.stages.smooth import is_other_scene
 
 if TYPE_CHECKING:
@@ -79,20 +81,23 @@ def infer(
     Raises:
         RuntimeFailure: if the engine fails, or its mattes are no numbers.
     """
-    waiting: list[_Seen] = []
+    flight = Flight(network)
+    under_way: deque[list[_Seen]] = deque()
     last: NDArray[np.float32] | None = None
-    for seen in _in_turn(frames, size, meters, every):
-        waiting.append(seen)
-        if sum(each.wanted for each in waiting) % network.batch == 0 or len(waiting) == MOST_HELD:
-            for matte in _answered(waiting, network, last, meters):
+    for group in _grouped(_in_turn(frames, size, meters, every), network.batch):
+        _send(group, flight, meters)
+        under_way.append(group)
+        del group
+        if len(under_way) == flight.slots:
+            for matte in _answered(under_way.popleft(), flight, last, meters, network):
                 last = matte.alpha
                 yield _within_own_alpha(matte)
                 del matte
-            waiting.clear()
-        del seen
-    for matte in _answered(waiting, network, last, meters):
-        yield _within_own_alpha(matte)
-        del matte
+    while under_way:
+        for matte in _answered(under_way.popleft(), flight, last, meters, network):
+            last = matte.alpha
+            yield _within_own_alpha(matte)
+            del matte
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +126,47 @@ def _in_turn(
         del frame
 
 
+def _grouped(frames: Iterable[_Seen], batch: int) -> Iterator[list[_Seen]]:
+    """Hold frames back until there are as many for the network as it takes at once."""
+    group: list[_Seen] = []
+    for seen in frames:
+        group.append(seen)
+        del seen
+        if sum(each.wanted for each in group) % batch == 0 or len(group) == MOST_HELD:
+            whole, group = group, []
+            yield whole
+            del whole
+    if group:
+        yield group
+
+
+def _send(group: list[_Seen], flight: Flight, meters: Meters) -> None:
+    """Send what the network is to see of a group on its way."""
+    if views := [seen.view for seen in group if seen.wanted]:
+        with meters.measure("network"):
+            flight.submit(np.stack(views))
+
+
 def _answered(
-    waiting: list[_Seen], network: Runtime, last: NDArray[np.float32] | None, meters: Meters
+    group: list[_Seen],
+    flight: Flight,
+    last: NDArray[np.float32] | None,
+    meters: Meters,
+    network: Runtime,
 ) -> Iterator[Matte]:
-    """Yield a matte for each frame that waits: its own, or that of the frame before."""
-    views = [seen.view for seen in waiting if seen.wanted]
-    with meters.measure("network"):
-        alphas = network.infer(np.stack(views))[:, 0] if views else np.empty(0, np.float32)
+    """Yield a matte for each frame of a group: its own, or that of the frame before."""
+    alphas = np.empty((0, 1), np.float32)
+    if count := sum(seen.wanted for seen in group):
+        with meters.measure("network"):
+            alphas = flight.collect()[:count]  # what fills a batch up is nobody's matte
     _check_numbers(alphas, network)
-    answers = iter(alphas)
-    for seen in waiting:
+    answers = iter(alphas[:, 0])
+    while group:
+        seen = group.pop(0)
         last = next(answers) if seen.wanted else last
         assert last is not None
         yield Matte(seen.frame, seen.view, last)
+        del seen
 
 
 def _check_numbers(alphas: NDArray[np.float32], network: Runtime) -> None:

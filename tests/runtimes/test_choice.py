@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE = (96, 64)
+NO_GPU = "a GPU: no NVIDIA driver found"
 Engines = dict[str, Any]
 """By runtime: what loading or making it raises; those not named work."""
 
@@ -96,14 +97,17 @@ def missing(name: str) -> DependencyError:
 def test_a_big_network_on_a_cpu(engines: Engines, big: tiny.Tiny) -> None:
     chosen = open_runtime("auto", big, SIZE, Placement())
     assert engines["tried"] == ["openvino cpu"]
-    assert chosen.passed_over == []
+    assert chosen.passed_over == [NO_GPU]
 
 
 def test_what_is_not_installed_is_said(engines: Engines, big: tiny.Tiny) -> None:
     engines["load openvino"] = missing("openvino")
     chosen = open_runtime("auto", big, SIZE, Placement())
     assert engines["tried"] == ["onnxruntime cpu"]
-    assert chosen.passed_over == ['openvino: not installed (pip install "streammatte[openvino]")']
+    assert chosen.passed_over == [
+        'openvino: not installed (pip install "streammatte[openvino]")',
+        NO_GPU,
+    ]
 
 
 def test_what_does_not_work_is_said(engines: Engines, big: tiny.Tiny) -> None:
@@ -115,6 +119,7 @@ def test_what_does_not_work_is_said(engines: Engines, big: tiny.Tiny) -> None:
     assert chosen.passed_over == [
         f"openvino on the CPU: openvino does not load ({lost}); reinstall it",
         "onnxruntime on the CPU: ONNX Runtime cannot load big: broken",
+        NO_GPU,
     ]
 
 
@@ -129,11 +134,16 @@ def test_a_small_network(engines: Engines, machine: Callable[..., None]) -> None
 
 def test_a_gpu_comes_first(engines: Engines, big: tiny.Tiny, machine: Callable[..., None]) -> None:
     machine(nvidia=1)
+    engines["tensorrt"] = DependencyError("TensorRT is not installed")
+    engines["tensorrt-rtx"] = DependencyError("TensorRT-RTX knows no GPU of 9.0")
     engines["load torch"] = missing("torch")
     engines["onnxruntime cuda"] = DependencyError("this ONNX Runtime has no cuda provider")
     chosen = open_runtime("auto", big, SIZE, Placement())
-    assert engines["tried"] == ["onnxruntime cuda", "openvino cpu"]
+    gpu = ["tensorrt cuda", "tensorrt-rtx cuda", "onnxruntime cuda"]
+    assert engines["tried"] == [*gpu, "openvino cpu"]
     assert chosen.passed_over == [
+        "tensorrt on CUDA: TensorRT is not installed",
+        "tensorrt-rtx on CUDA: TensorRT-RTX knows no GPU of 9.0",
         'torch: not installed (pip install "streammatte[export]")',
         "onnxruntime on CUDA: this ONNX Runtime has no cuda provider",
     ]
@@ -158,7 +168,7 @@ def test_a_gpu_that_is_not_used_is_always_said(
     [
         ({"amd": True}, "torch cuda"),
         ({"system": "darwin"}, "torch mps"),
-        ({"nvidia": 2}, "torch cuda"),
+        ({"nvidia": 2}, "tensorrt cuda"),
     ],
 )
 def test_other_gpus(
@@ -191,7 +201,7 @@ def test_what_is_named_is_never_replaced(
     ("device", "tried"),
     [
         ("cpu", ["openvino", "onnxruntime", "torch"]),
-        ("cuda:1", ["torch", "onnxruntime"]),
+        ("cuda:1", ["tensorrt", "tensorrt-rtx", "torch", "onnxruntime"]),
         ("mps", ["torch"]),
         ("gpu.1", ["openvino"]),
         ("npu", ["openvino"]),
@@ -227,15 +237,15 @@ def test_a_required_gpu(engines: Engines, big: tiny.Tiny, machine: Callable[...,
     with pytest.raises(DependencyError) as caught:
         open_runtime("auto", big, SIZE, Placement(require_gpu=True))
     assert str(caught.value) == (
-        "a GPU is required, but none can be used: torch on CUDA: no NVIDIA driver found; "
+        "a GPU is required, but none can be used: tensorrt, tensorrt-rtx, torch, "
         "onnxruntime on CUDA: no NVIDIA driver found; "
         "openvino on GPU: OpenVINO finds no GPU here, only CPU"
     )
     machine(nvidia=1)
-    engines["torch cuda"] = RuntimeFailure("no memory")
+    engines["tensorrt cuda"] = RuntimeFailure("no memory")
     chosen = open_runtime("auto", open_model("selfie"), SIZE, Placement(require_gpu=True))
     assert chosen.runtime.device == "cuda"
-    assert chosen.passed_over == ["torch on CUDA: no memory"]
+    assert chosen.passed_over == ["tensorrt on CUDA: no memory"]
 
 
 @pytest.mark.parametrize(

@@ -279,3 +279,61 @@ def test_only_an_alpha_that_says_something_counts() -> None:
     assert not matte.brings_matte(with_alpha(frame, spot, layout).picture)
     spot[:, :80] = 0
     assert matte.brings_matte(with_alpha(frame, spot, layout).picture)
+
+
+# --- several groups on their way at once --------------------------------------------------------
+
+
+class Ahead(Spy):
+    """Takes images ahead, as a GPU's runtimes do, and notes down what was asked in which order."""
+
+    slots = 3
+
+    def __init__(self, size: tuple[int, int], batch: int = 1) -> None:
+        super().__init__(size, batch)
+        self.asked: list[str] = []
+        self.under_way: list[NDArray[np.float32]] = []
+
+    def submit(self, images: NDArray[np.uint8]) -> None:
+        self.asked.append("submit")
+        assert len(self.under_way) < self.slots
+        alphas = Spy.infer(self, images)
+        filling = np.full((self.batch - len(images), *alphas.shape[1:]), np.nan, np.float32)
+        self.under_way.append(np.concatenate([alphas, filling]))
+
+    def collect(self) -> NDArray[np.float32]:
+        self.asked.append("collect")
+        return self.under_way.pop(0)
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise AssertionError(f"{len(images)} were not taken ahead")
+
+
+@pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 2), (2, 1), (3, 2), (50, 1)])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 13])
+def test_frames_under_way_come_out_as_if_one_by_one(every: int, batch: int, count: int) -> None:
+    ahead, plain = Ahead(SIZE, batch), Spy(SIZE, batch)
+    found = list(matte.infer(frames(count), ahead, SIZE, Meters(), every))
+    truth = list(matte.infer(frames(count), plain, SIZE, Meters(), every))
+    assert [each.frame.pts for each in found] == list(range(count))
+    for one, other in zip(found, truth, strict=True):
+        np.testing.assert_array_equal(one.alpha, other.alpha)
+        np.testing.assert_array_equal(one.view, other.view)
+    assert not ahead.under_way
+    assert ahead.asked.count("submit") == ahead.asked.count("collect")
+
+
+def test_the_ring_is_kept_full() -> None:
+    """Frame n + 2 is on its way before frame n is waited for."""
+    network = Ahead(SIZE)
+    list(matte.infer(frames(6), network, SIZE, Meters()))
+    full = ["submit"] * 3 + ["collect", "submit"] * 3 + ["collect"] * 3
+    assert network.asked == full
+
+
+def test_leaving_early_asks_for_nothing_more() -> None:
+    network = Ahead(SIZE)
+    mattes = matte.infer(frames(6), network, SIZE, Meters())
+    next(mattes)
+    mattes.close()  # type: ignore[attr-defined]
+    assert network.asked == ["submit"] * 3 + ["collect"]
