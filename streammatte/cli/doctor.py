@@ -7,12 +7,13 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import streammatte
-from streammatte.cli import console
+from streammatte.cli import console, doctor_gpu
 from streammatte.cli.console import one_line
+from streammatte.cli.finding import Finding
 from streammatte.errors import DependencyError, StreamMatteError
 from streammatte.runtimes import RUNTIMES, Placement, hardware
 
@@ -34,16 +35,6 @@ _ONNX_RUNTIMES = (
     "onnxruntime-silicon",
 )
 EPILOG = "exit code: 0 if render works here, 4 if it does not\n"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: Literal["ok", "absent", "broken"]
-    """``broken`` keeps ``render`` from working; ``absent`` does not."""
-    detail: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -244,18 +235,6 @@ def _network() -> Iterator[Finding]:
         )
 
 
-def _gpu() -> Iterator[Finding]:
-    found = hardware.nvidia()
-    if not found.gpus:
-        yield Finding("NVIDIA GPU", "absent", f"{found.why}; networks run on the CPU")
-        return
-    yield Finding(
-        "NVIDIA GPU",
-        "ok",
-        f"{found.gpus}; large networks run there where PyTorch or ONNX Runtime can use it",
-    )
-
-
 def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
@@ -267,7 +246,9 @@ CHECKS = (
     _machine,
     _media,
     _kernels,
-    _gpu,
+    doctor_gpu.gpu,
+    doctor_gpu.tensorrt,
+    doctor_gpu.engines,
     _onnx_runtime_packages,
     _onnx_runtime,
     _openvino,

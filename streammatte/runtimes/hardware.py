@@ -10,6 +10,17 @@ from functools import cache
 from pathlib import Path
 
 _INTEL = "0x8086"
+_CAPABILITY = (75, 76)
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One of them."""
+
+    name: str
+    capability: tuple[int, int]
+    """Compute capability, such as ``(8, 9)``."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +30,14 @@ class Nvidia:
     gpus: int
     why: str = ""
     """Why there is none, in a few words."""
+    cuda: tuple[int, int] = (0, 0)
+    """The newest CUDA that the driver knows, such as ``(13, 0)``."""
+    devices: tuple[Gpu, ...] = ()
 
 
 @cache
 def nvidia() -> Nvidia:
-    """Ask the driver how many GPUs it has."""
+    """Ask the driver which GPUs it has."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -33,7 +47,24 @@ def nvidia() -> Nvidia:
     count = ctypes.c_int()
     if code := driver.cuDeviceGetCount(ctypes.byref(count)):
         return Nvidia(0, f"the NVIDIA driver does not answer (CUDA error {code})")
-    return Nvidia(count.value, "" if count.value else "the NVIDIA driver finds no GPU")
+    if not count.value:
+        return Nvidia(0, "the NVIDIA driver finds no GPU")
+    version = ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda = version.value // 1000, version.value % 1000 // 10
+    return Nvidia(count.value, "", cuda, tuple(_gpu(driver, i) for i in range(count.value)))
+
+
+def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), number)
+    driver.cuDeviceGetName(name, len(name), device)
+    numbers = []
+    for attribute in _CAPABILITY:
+        value = ctypes.c_int()
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        numbers.append(value.value)
+    return Gpu(name.value.decode(errors="replace"), (numbers[0], numbers[1]))
 
 
 def amd() -> bool:

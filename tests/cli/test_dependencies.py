@@ -74,10 +74,10 @@ def test_weights_that_are_no_network(
 def test_missing_package_of_an_extra(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = Entry("no_such_package.engine:Engine", "not installed", extra="rtx")
-    monkeypatch.setitem(RUNTIMES.entries, "rtx", entry)
-    run("--runtime", "rtx").refused(
-        4, "runtime rtx needs no_such_package", 'pip install "streammatte[rtx]"'
+    entry = Entry("no_such_package.engine:Engine", "not installed", extra="fpga")
+    monkeypatch.setitem(RUNTIMES.entries, "fpga", entry)
+    run("--runtime", "fpga").refused(
+        4, "runtime fpga needs no_such_package", 'pip install "streammatte[fpga]"'
     )
     assert not list(folder.iterdir())
 

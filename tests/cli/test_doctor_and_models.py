@@ -187,3 +187,31 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     result.worked()
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in result.out
     assert "overwrite each other" in result.out
+
+
+def test_doctor_tells_what_tensorrt_could_do(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU that TensorRT-RTX does not know, on one that it does, and with an old driver."""
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra rtx")
+
+    def told(gpu: hardware.Gpu, cuda: tuple[int, int]) -> dict[str, dict[str, str]]:
+        there = hardware.Nvidia(1, "", cuda, (gpu,))
+        monkeypatch.setattr(hardware, "nvidia", lambda: there)
+        return {one["what"]: one for one in json.loads(cli("doctor", "--json").out)}
+
+    found = told(hardware.Gpu("NVIDIA H100", (9, 0)), (13, 0))
+    assert found["TensorRT-RTX"]["state"] == "absent"
+    assert "this one is 9.0" in found["TensorRT-RTX"]["detail"]
+    assert "NVIDIA H100 (9.0)" in found["NVIDIA GPU"]["detail"]
+    assert "NVIDIA driver" not in found
+    found = told(hardware.Gpu("NVIDIA GeForce RTX 4090", (8, 9)), (12, 8))
+    assert found["TensorRT-RTX"]["state"] == "ok"
+    assert "install driver 580" in found["NVIDIA driver"]["detail"]
+
+
+def test_doctor_counts_engines(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMMATTE_HOME", str(tmp_path))
+    assert "none yet" in cli("doctor").out
+    (tmp_path / "engines" / "lite-64x64-fp16-tensorrt-rtx-0123456789abcdef").mkdir(parents=True)
+    result = cli("doctor")
+    result.worked()
+    assert "streammatte engine prune" in result.out

@@ -32,6 +32,23 @@ class Driver:
         where._obj.value = self.count
         return 0
 
+    def cuDriverGetVersion(self, where: Any) -> int:  # noqa: N802
+        where._obj.value = 13010
+        return 0
+
+    def cuDeviceGet(self, where: Any, number: int) -> int:  # noqa: N802
+        where._obj.value = number
+        return 0
+
+    def cuDeviceGetName(self, name: Any, length: int, device: Any) -> int:  # noqa: N802
+        assert length == 256
+        name.value = f"NVIDIA {device.value}".encode()
+        return 0
+
+    def cuDeviceGetAttribute(self, where: Any, attribute: int, device: Any) -> int:  # noqa: N802
+        where._obj.value = {75: 8, 76: 6 + device.value}[attribute]
+        return 0
+
 
 @pytest.mark.parametrize(
     ("driver", "gpus", "why"),
@@ -52,7 +69,11 @@ def test_nvidia(
         return driver
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    assert hardware.nvidia() == hardware.Nvidia(gpus, why)
+    found = hardware.nvidia()
+    assert (found.gpus, found.why) == (gpus, why)
+    devices = [hardware.Gpu(f"NVIDIA {i}", (8, 6 + i)) for i in range(gpus)]
+    assert list(found.devices) == devices
+    assert found.cuda == ((13, 1) if gpus else (0, 0))
 
 
 def test_cores_are_those_that_this_process_may_use() -> None:
