@@ -215,6 +215,13 @@ def test_files(clip: Make, gpu: list[Gpu], codec: str, pixel_format: str, stored
     assert gpu[-1].formats == {stored}
 
 
+def test_one_thread_is_enough(clip: Make, gpu: list[Gpu], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would hold some of the GPU's few surfaces."""
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    decoded_by_gpu(clip("p.mp4"))
+    assert gpu[-1].decoder.thread_count == 1
+
+
 def test_full_range_and_untagged_footage(clip: Make, gpu: list[Gpu]) -> None:
     decoded_by_gpu(clip("p.mp4", pixel_format="yuvj420p", tags=(2, 2, 2, 2)))
     assert gpu[-1].formats == {"nv12"}
@@ -240,6 +247,16 @@ def test_interlaced_footage(clip: Make, gpu: list[Gpu], order: str, pixel_format
     path = clip("p.mkv", pixel_format=pixel_format, options={"x264-params": order})
     with av.open(str(path)) as container:
         assert next(iter(container.decode(video=0))).interlaced_frame
+    decoded_by_gpu(path)
+
+
+def test_footage_that_is_interlaced_in_part(clip: Make, gpu: list[Gpu]) -> None:
+    parts = [
+        clip("p.ts", count=40, pixel_format="yuv420p10le", options={"x264-params": kind})
+        for kind in ("bframes=1", "tff=1", "bframes=2")
+    ]
+    path = parts[0].with_name("joined.ts")
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
     decoded_by_gpu(path)
 
 
@@ -288,6 +305,12 @@ def test_it_is_the_driver_that_is_missing() -> None:
     assert nvdec.why_not() == nvidia().why
     with pytest.raises(PermissionError):
         av.CodecContext.create("h264", "r", hwaccel=nvdec.accelerator())
+
+
+def test_covers_may_be_what_the_gpu_does_not_decode() -> None:
+    hwaccel: Any = nvdec.accelerator()
+    assert hwaccel.allow_software_fallback
+    assert not hwaccel.is_hw_owned
 
 
 def test_an_ffmpeg_without_cuda(clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,13 +381,19 @@ def test_it_decodes_nothing(
     decoded_by_cpu(clip("long.mp4", count=90), "stopped decoding")
 
 
-def test_it_misses_the_first_pictures(clip: Make, spoilt: Callable[..., None]) -> None:
+@pytest.mark.parametrize("flashes", [None, (1.0,)])
+def test_it_misses_the_first_pictures(
+    clip: Make, spoilt: Callable[..., None], flashes: tuple[float, ...] | None
+) -> None:
+    """Even where the next looks the same."""
+
     def spoil(packets: int) -> None:
         if packets < 4:
             raise InvalidDataError(errno.EINVAL, "boom")
 
     spoilt(spoil=spoil)
-    decoded_by_cpu(clip("p.mp4", count=30, options={"g": "1"}), "is another one")
+    path = clip("p.mp4", count=30, options={"g": "1"}, flashes=flashes)
+    decoded_by_cpu(path, "is another one")
 
 
 @pytest.mark.parametrize("plane", [0, 1, 2])
@@ -404,6 +433,18 @@ def test_it_is_lost_on_the_way(clip: Make, spoilt: Callable[..., None]) -> None:
         pytest.raises(InputError, match="--decoder cpu"),
     ):
         list(source.frames())
+
+
+def test_damage_here_and_there_is_no_lost_gpu(clip: Make, spoilt: Callable[..., None]) -> None:
+    def spoil(packets: int) -> None:
+        if packets > 9 and packets % 2:
+            raise InvalidDataError(errno.EINVAL, "boom")
+
+    spoilt(spoil=spoil)
+    path = clip("p.mp4", count=130, options={"g": "1", "bf": "0"})
+    with VideoFile(path, None, "cuda") as source:
+        assert len(list(source.frames())) == 70
+        assert source.damage.lost_packets > nvdec.LOST_IN_A_ROW
 
 
 def test_a_part_that_the_cpu_had_to_decode_is_told(
