@@ -20,6 +20,7 @@ import torch
 from onnxscript import opset20 as op
 from torch import Tensor
 
+from streammatte.engines import lint
 from streammatte.errors import ModelError, OutputError, StreamMatteError
 from streammatte.models.birefnet.fused import FusedBiRefNet
 from streammatte.models.birefnet.precision import check_range
@@ -139,6 +140,8 @@ def export(
         del program, fused
         tell("checking")
         nodes = _valid(made)
+        if graph.target == "tensorrt":  # of the two, one has no operator for "native"
+            lint.refuse(made, "tensorrt" if graph.form == "native" else "tensorrt-rtx")
         found = _differences(made, pictures, truth)
         _refuse_if_wrong(found, graph.precision)
         files = _published(work, path.parent)
