@@ -110,7 +110,8 @@ def planar(native: av.VideoFrame, layout: Layout, *, whole: bool = False) -> av.
     else:
         result = av.VideoFrame(native.width, native.height, layout.name)
         result.pts, result.duration = native.pts, native.duration
-        result.time_base = native.time_base
+        if native.time_base is not None:
+            result.time_base = native.time_base
     sources = [_samples(plane, layout) for plane in native.planes]
     if native.format.name in _INTERLEAVED:
         luma, chroma = sources

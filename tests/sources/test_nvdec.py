@@ -186,6 +186,11 @@ def test_the_samples_are_the_very_same(
         assert np.array_equal(rows[:, : plane.width], wanted)
 
 
+def test_frames_without_a_time() -> None:
+    result = nvdec.planar(av.VideoFrame(16, 16, "nv12"), Layout.nearest("yuv420p"))
+    assert (result.pts, result.time_base) == (None, None)
+
+
 def test_what_is_planar_already_is_left_alone() -> None:
     layout = Layout.nearest("yuv444p16le")
     native = av.VideoFrame(16, 16, "yuv444p16le")
