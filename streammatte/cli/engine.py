@@ -26,8 +26,8 @@ examples:
   streammatte engine verify                     are they what was compiled?
   streammatte engine prune --dry-run            which are of no use any more
 
-A render with --runtime tensorrt or tensorrt-rtx compiles what it needs on first use; 'build' does
-so beforehand, for other GPUs too. 'streammatte engine build --help' tells its options.
+A render with --runtime tensorrt or tensorrt-rtx compiles what it needs on first use; 'build'
+does so beforehand, for other GPUs too. 'streammatte engine build --help' tells its options.
 """
 _WHICH = "a network, an engine as 'streammatte engine list' calls it, or its key"
 _EXIT = "exit code: 0 if all are what was compiled, 6 if one is not\n"

@@ -203,9 +203,10 @@ class Store:
             rest = entry.folder.name.removeprefix(start)
             if rest == entry.folder.name or not _KEY.fullmatch(rest):
                 continue
-            if rest == wanted.key or entry.fingerprint is None:
+            found = entry.fingerprint
+            if rest == wanted.key or found is None or _will_do(found, wanted):
                 return self.why_not(entry) or "it is of another make than its name says"
-            whys.append(entry.fingerprint.difference(wanted))
+            whys.append(found.difference(wanted))
         return min(whys, key=len, default="")
 
     def _alone(

@@ -214,6 +214,12 @@ def test_a_damaged_one_gives_way_to_another(kept: Store, compiler: Compiler) -> 
     assert kept.find(ONE) == portable
 
 
+def test_a_damaged_one_for_most_gpus_is_told(kept: Store, compiler: Compiler) -> None:
+    why = corrupt(compiler.get(kept, ONE.for_gpus()))
+    assert compiler.get(kept).fingerprint == ONE
+    assert compiler.told == [f"engine of birefnet-lite is compiled anew ({why})"]
+
+
 def test_full_tensorrt_is_for_one_gpu(kept: Store, compiler: Compiler) -> None:
     compiler.get(kept, FULL.for_gpus((8, 6), (8, 9)))
     compiler.get(kept, FULL.for_gpus())
