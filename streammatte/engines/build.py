@@ -85,7 +85,7 @@ def build(
     api = kind.api
     refuse(path, kind.name, (wanted.batch, wanted.size[1], wanted.size[0], 3))
     log = Log(api)
-    builder = _made(api.Builder, log.logger, kind)
+    builder = kind.start("Builder", log.logger)
     flags = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     if not kind.for_any_gpu:
@@ -104,16 +104,6 @@ def build(
     if timings is not None and not kind.for_any_gpu:
         _keep_timings(config, timings)
     return memoryview(plan)
-
-
-def _made(make: Callable[..., Any], logger: Any, kind: Kind) -> Any:
-    try:
-        return make(logger)
-    except TypeError as error:  # pybind's way to say that the library returned nothing
-        raise RuntimeFailure(
-            f"{kind.title} {kind.version} does not start: is an NVIDIA driver installed? "
-            "see 'streammatte doctor'"
-        ) from error
 
 
 def _parse(api: Any, network: Any, path: Path, wanted: Wanted, log: Log) -> None:

@@ -10,9 +10,9 @@ import importlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from streammatte.errors import DependencyError, UsageError
+from streammatte.errors import DependencyError, RuntimeFailure, UsageError
 
 OLDEST = (10, 13)
 """The first with runtime configurations, and with all else that we call."""
@@ -61,6 +61,20 @@ class Kind:
     def version(self) -> str:
         """All of its parts, since engines are valid for exactly one."""
         return str(self.api.__version__)
+
+    def start(self, what: Literal["Builder", "Runtime"], logger: Any) -> Any:
+        """Return one of the two things that everything else comes from.
+
+        Raises:
+            RuntimeFailure: if the library does not start.
+        """
+        try:
+            return getattr(self.api, what)(logger)
+        except TypeError as error:  # pybind's way to say that the library returned nothing
+            raise RuntimeFailure(
+                f"{self.title} {self.version} does not start: is an NVIDIA driver installed? "
+                "see 'streammatte doctor'"
+            ) from error
 
     def why_not(self, capability: Capability) -> str:
         """Return why it cannot use a GPU; nothing if it can."""

@@ -58,7 +58,7 @@ def load(
         Interrupted: if the user ended it.
     """
     log = Log(kind.api)
-    runtime = kind.api.Runtime(log.logger)
+    runtime = kind.start("Runtime", log.logger)
     store, fingerprint = Store(), fingerprint_of(kind, facts, path, wanted, recipe)
     timings = store.timing_cache(kind, kind.version, facts.name)
     told = {"driver": ".".join(map(str, facts.driver)), "gpu": facts.name}
