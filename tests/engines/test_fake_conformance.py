@@ -125,6 +125,10 @@ def test_overloads_are_read_from_documentation() -> None:
 def test_lengths_and_attributes_are_as_the_real_ones() -> None:
     api = real("tensorrt_rtx")
     assert not hasattr(api.IHostMemory, "__len__")
+    quiet = api.Runtime(api.Logger(api.Logger.INTERNAL_ERROR))
+    malformed = make("tensorrt_rtx").EngineInvalidityDiagnostics.MALFORMED_ENGINE
+    validity = quiet.get_engine_validity(b"no engine at all")
+    assert (validity[0].name, validity[1]) == ("INVALID", int(malformed))
     assert not hasattr(api.BuilderFlag, "FP16")
     header = api.Runtime(api.Logger(api.Logger.ERROR)).engine_header_size
     logger = type("L", (make().ILogger,), {"log": lambda *_: None})()
@@ -213,7 +217,7 @@ OBJECTS = {
     "context": "IExecutionContext",
 }
 """What our variables hold, with and without an underscore, where TensorRT is called."""
-CONFIGS = {"build.py": "IBuilderConfig", "tensorrt.py": "IRuntimeConfig"}
+CONFIGS = {"build.py": "IBuilderConfig", "load.py": "", "tensorrt.py": "IRuntimeConfig"}
 """What ``config`` holds in the files that call TensorRT."""
 
 

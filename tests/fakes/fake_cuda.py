@@ -43,7 +43,9 @@ STATUSES = {
     "cudaErrorInvalidValue": 1,
     "cudaErrorMemoryAllocation": 2,
     "cudaErrorInitializationError": 3,
+    "cudaErrorStubLibrary": 34,
     "cudaErrorInsufficientDriver": 35,
+    "cudaErrorCallRequiresNewerDriver": 36,
     "cudaErrorDevicesUnavailable": 46,
     "cudaErrorNoDevice": 100,
     "cudaErrorInvalidDevice": 101,
@@ -61,6 +63,7 @@ STATUSES = {
     "cudaErrorMisalignedAddress": 716,
     "cudaErrorLaunchFailure": 719,
     "cudaErrorSystemDriverMismatch": 803,
+    "cudaErrorCompatNotSupportedOnDevice": 804,
     "cudaErrorStreamCaptureUnsupported": 900,
     "cudaErrorStreamCaptureInvalidated": 901,
     "cudaErrorStreamCaptureIsolation": 905,
@@ -86,7 +89,7 @@ except ImportError:  # the names are CUDA's
     cudaMemcpyKind = IntEnum("cudaMemcpyKind", COPIES)  # noqa: N816
     cudaStreamCaptureMode = IntEnum("cudaStreamCaptureMode", CAPTURES)  # noqa: N816
 
-_STICKY = {
+STICKY = {
     "cudaErrorIllegalAddress",
     "cudaErrorLaunchFailure",
     "cudaErrorHardwareStackError",
@@ -351,7 +354,7 @@ class FakeCuda:
         """Count a call; return the status that a test wants it to have."""
         self.calls[name] += 1
         status = self._plans.pop((name, self.calls[name]), None)
-        if status is not None and status.name in _STICKY:
+        if status is not None and status.name in STICKY:
             self.lose(status.name)
         return status
 

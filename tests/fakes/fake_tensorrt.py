@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 RTX_ONLY = {
     "ComputeCapability",
+    "EngineInvalidityDiagnostics",
     "EngineValidity",
     "IBuilderConfig.num_compute_capabilities",
     "IBuilderConfig.set_compute_capability",
@@ -110,6 +111,10 @@ class ComputeCapability(_Words):
 
 class EngineValidity(_Words):
     VALID, SUBOPTIMAL, INVALID = range(3)
+
+
+class EngineInvalidityDiagnostics(_Words):
+    VERSION_MISMATCH, UNSUPPORTED_CC, MALFORMED_ENGINE = 1, 2, 32
 
 
 _DTYPES = {
@@ -722,26 +727,40 @@ def _plan(lib: Library, network: INetworkDefinition, targets: list[int]) -> byte
     return head + body
 
 
-def _why_not(lib: Library, head: bytes) -> str:
+@dataclass(frozen=True)
+class _Reason:
+    """Why a plan cannot be used here."""
+
+    flag: EngineInvalidityDiagnostics
+    said: str
+
+
+def _reason(lib: Library, head: bytes) -> _Reason | None:
     """Return why a plan cannot be used here, from its first bytes; nothing if it can."""
+    foreign = _Reason(
+        EngineInvalidityDiagnostics.MALFORMED_ENGINE,
+        "magicTag check failed: the plan was not made by this library, or is corrupt",
+    )
     if len(head) < _HEADER.size or not head.startswith(_MAGIC):
-        return "magicTag check failed: the plan was not made by this library, or is corrupt"
+        return foreign
     _, kind, version, targets, *_ = _HEADER.unpack_from(head)
     if kind.rstrip(b"\0").decode() != lib.kind:
-        return "magicTag check failed: the plan was not made by this library, or is corrupt"
+        return foreign
     version = version.rstrip(b"\0").decode()
     if version != lib.version:
-        return (
+        return _Reason(
+            EngineInvalidityDiagnostics.VERSION_MISMATCH,
             "The engine plan file is not compatible with this version of TensorRT, expecting "
-            f"library version {lib.version} got {version}"
+            f"library version {lib.version} got {version}",
         )
     good, here = tuple(targets.rstrip(b"\0")) or _PORTABLE, _here(lib)
-    if here not in good:
-        return (
-            "The engine plan file is generated on an incompatible device, expecting compute "
-            f"{here / 10} got compute {good[0] / 10}, please rebuild."
-        )
-    return ""
+    if lib.no_gpu or here in good:
+        return None
+    return _Reason(
+        EngineInvalidityDiagnostics.UNSUPPORTED_CC,
+        "The engine plan file is generated on an incompatible device, expecting compute "
+        f"{here / 10} got compute {good[0] / 10}, please rebuild.",
+    )
 
 
 class _Plan:
@@ -808,7 +827,8 @@ class Runtime(_Native):
         lib, content = self._lib, memoryview(serialized_engine).cast("B")
         if not lib.counted("Runtime.deserialize_cuda_engine", self._logger):
             return None
-        why = lib.no_gpu or _why_not(lib, bytes(content[: _HEADER.size]))
+        reason = _reason(lib, bytes(content[: _HEADER.size]))
+        why = lib.no_gpu or (reason.said if reason else "")
         if not why:
             *_, length, checksum = _HEADER.unpack_from(content)
             body = content[_HEADER.size :]
@@ -838,11 +858,12 @@ class RtxRuntime(Runtime):
         return _HEADER.size
 
     def get_engine_validity(self, buffer: Any) -> tuple[EngineValidity, int]:
-        head = bytes(memoryview(buffer).cast("B")[: _HEADER.size])
-        why = self._lib.no_gpu or _why_not(self._lib, head)
+        reason = _reason(self._lib, bytes(memoryview(buffer).cast("B")[: _HEADER.size]))
+        why = reason.said if reason else self._lib.no_gpu
         if why:
             _say(self._logger, why)
-        return (EngineValidity.INVALID if why else EngineValidity.VALID), 0
+        flag = int(reason.flag) if reason else 0  # a number, as the real one, and no enum
+        return (EngineValidity.INVALID if why else EngineValidity.VALID), flag
 
 
 class IRuntimeCache(_Kept):
@@ -1034,6 +1055,7 @@ _CLASSES: dict[str, tuple[type, type | None]] = {
     "BuilderFlag": (BuilderFlag, BuilderFlag),
     "ComputeCapability": (ComputeCapability, None),
     "DataType": (DataType, DataType),
+    "EngineInvalidityDiagnostics": (EngineInvalidityDiagnostics, None),
     "EngineValidity": (EngineValidity, None),
     "IBuilderConfig": (RtxBuilderConfig, IBuilderConfig),
     "ICudaEngine": (ICudaEngine, ICudaEngine),

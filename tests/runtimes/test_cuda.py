@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes.fake_cuda import FakeCuda
+from fakes.fake_cuda import STICKY, FakeCuda
 from fakes.fixtures import POLICIES
 from gpu_work import IMAGE, MATTE, Work, images, mean
 
@@ -14,7 +16,6 @@ from streammatte.errors import DependencyError, RuntimeFailure, StreamMatteError
 from streammatte.runtimes import cuda
 from streammatte.runtimes.cuda import Device, Facts, OutOfMemory
 
-Plug = "Callable[..., FakeCuda]"
 RETURNS = (
     "cudaGraphDestroy",
     "cudaGraphExecDestroy",
@@ -126,7 +127,7 @@ def test_whatever_fails_is_told_and_everything_is_returned(
     gpu.assert_clean()
 
 
-@pytest.mark.parametrize("status", sorted(cuda._LOST))
+@pytest.mark.parametrize("status", sorted(STICKY))
 def test_of_a_lost_device_everything_is_returned(plug_gpu: Any, status: str) -> None:
     gpu = plug_gpu()
     device = Device(0)
@@ -148,6 +149,19 @@ def test_a_fault_on_the_device_is_told_where_it_is_waited_for(plug_gpu: Any) -> 
     device.close()
 
 
+def test_copies_are_as_long_as_their_arrays(gpu: FakeCuda) -> None:
+    device = Device(0)
+    stream, address = device.stream(), device.malloc(4 * 15)
+    there, back = (device.pinned((3, 5), np.float32) for _ in range(2))
+    there.array[:] = np.arange(15).reshape(3, 5)
+    device.upload(address, there, stream)
+    device.download(back, address, stream)
+    assert np.isnan(back.array).all()  # nobody waited yet
+    device.finish(stream)
+    assert np.array_equal(back.array, there.array)
+    device.close()
+
+
 def test_facts(plug_gpu: Any) -> None:
     plug_gpu(name="NVIDIA Thing", capability=(12, 0), memory=1 << 20)
     device = Device(0)
@@ -162,9 +176,14 @@ def test_facts(plug_gpu: Any) -> None:
     ("status", "words"),
     [
         ("cudaErrorNoDevice", "finds no cuda:0"),
-        ("cudaErrorInsufficientDriver", "install driver 580"),
+        ("cudaErrorInvalidDevice", "finds no cuda:0"),
         ("cudaErrorInitializationError", "finds no cuda:0"),
+        ("cudaErrorDevicesUnavailable", "finds no cuda:0"),
+        ("cudaErrorInsufficientDriver", "install driver 580"),
         ("cudaErrorSystemDriverMismatch", "install driver 580"),
+        ("cudaErrorCallRequiresNewerDriver", "install driver 580"),
+        ("cudaErrorCompatNotSupportedOnDevice", "install driver 580"),
+        ("cudaErrorStubLibrary", "install driver 580"),
     ],
 )
 def test_without_a_gpu(plug_gpu: Any, status: str, words: str) -> None:
@@ -181,7 +200,7 @@ def test_a_number_too_high(plug_gpu: Any) -> None:
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cuda.bindings", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(DependencyError, match="pip install cuda-bindings"):
         cuda.api()
 
@@ -195,10 +214,16 @@ def test_memory_that_is_not_there(plug_gpu: Any) -> None:
     device.close()
 
 
+def test_memory_that_cannot_be_pinned(gpu: FakeCuda) -> None:
+    device = Device(0)
+    gpu.fail("cudaHostAlloc", "cudaErrorMemoryAllocation")
+    with pytest.raises(OutOfMemory, match="the memory that can be pinned for cuda:0 is too small"):
+        device.pinned((4,), np.uint8)
+    device.close()
+
+
 def test_each_thread_says_which_device(plug_gpu: Any) -> None:
     """What the checker does if ``use`` is forgotten is in ``test_fake_cuda.py``."""
-    import threading
-
     plug_gpu(devices=2)
     device = Device(1)
     stream, failed = device.stream(), []
@@ -210,11 +235,11 @@ def test_each_thread_says_which_device(plug_gpu: Any) -> None:
         except Exception as error:  # noqa: BLE001  it is looked at below
             failed.append(error)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    for target in (work, device.close):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
     assert not failed
-    device.close()
 
 
 def test_a_capture_that_failed_leaves_the_stream_usable(plug_gpu: Any) -> None:

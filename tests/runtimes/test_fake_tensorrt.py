@@ -172,8 +172,12 @@ def test_plans_of_others_are_refused(gpu: FakeCuda, path: Path, plug_tensorrt: A
         assert (engine is None) == bool(words)
         assert words in " ".join(logger.errors)
         if api.fake.rtx:
-            found, _ = runtime.get_engine_validity(content[:64])
+            found, flag = runtime.get_engine_validity(content[:64])
             assert (found is api.EngineValidity.VALID) == (not words)
+            diagnostics = api.EngineInvalidityDiagnostics
+            flags = {"magicTag": diagnostics.MALFORMED_ENGINE}
+            flags["incompatible device"] = diagnostics.UNSUPPORTED_CC
+            assert flag == int(flags.get(words, 0))
         del engine, runtime
 
 
