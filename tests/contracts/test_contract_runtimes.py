@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tiny
+from fakes import graphs
 
+from streammatte.engines.kinds import KINDS
 from streammatte.errors import DependencyError
 from streammatte.models import MODELS, load_card, open_model
 from streammatte.models.weights import Embedded
@@ -29,19 +31,42 @@ ONNX_FILES = [(runtime, name) for runtime in RUNTIMES for name in EMBEDDED if ru
 SIZES = [(256, 256), (448, 256), (192, 352)]
 
 
+ON_GPU = {name: kind for name, kind in KINDS.items() if name in RUNTIMES.entries}
+"""These run on a GPU alone, here on one that is not there."""
+
+
+@pytest.fixture
+def ready(
+    plug_gpu: Callable[..., Any],
+    plug_tensorrt: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], tuple[Any, str, Any]]:
+    """Return a function that gives a runtime, the device it runs on, and a model it can run."""
+
+    def load(name: str) -> tuple[Any, str, Any]:
+        if name in ON_GPU:
+            monkeypatch.setenv("STREAMMATTE_HOME", str(tmp_path / "home"))
+            plug_tensorrt(ON_GPU[name].module, "10.13.3.9", plug_gpu())
+            return RUNTIMES.load(name), "cuda:0", graphs.Plain(tmp_path)
+        try:
+            return RUNTIMES.load(name), "cpu", tiny.Tiny(tmp_path)
+        except DependencyError as error:
+            pytest.skip(str(error))
+
+    return load
+
+
 @pytest.fixture(params=[*ONNX_FILES, *((name, "tiny") for name in RUNTIMES)], ids="-".join)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+def make(request: pytest.FixtureRequest, ready: Any) -> Iterator[Make]:
     """Return a maker of networks of one runtime and model, closed at the end."""
     runtime, name = request.param
-    try:
-        engine = RUNTIMES.load(runtime)
-    except DependencyError as error:
-        pytest.skip(str(error))
-    model = tiny.Tiny(tmp_path) if name == "tiny" else open_model(name)
+    engine, device, model = ready(runtime)
+    model = model if name == "tiny" else open_model(name)
     made: list[Runtime] = []
 
     def maker(size: tuple[int, int] = (256, 256), batch: int | None = None) -> Runtime:
-        made.append(engine(model, size, Placement(device="cpu", batch=batch)))
+        made.append(engine(model, size, Placement(device, "fp32", batch=batch)))
         return made[-1]
 
     yield maker
@@ -109,7 +134,7 @@ def test_it_says_what_it_is(make: Make) -> None:
     network = make()
     assert network.description
     assert "\n" not in network.description
-    assert network.device == "cpu"
+    assert network.device == ("cuda:0" if "TensorRT" in network.description else "cpu")
     assert network.precision == "fp32"
     assert network.batch == 1
     (image,), (alpha,) = network.inputs, network.outputs
@@ -122,21 +147,20 @@ def test_it_says_what_it_is(make: Make) -> None:
 
 
 @pytest.mark.parametrize("name", list(RUNTIMES))
-def test_a_batch_is_as_good_as_one_by_one(name: str, tmp_path: Path) -> None:
-    try:
-        engine = RUNTIMES.load(name)
-    except DependencyError as error:
-        pytest.skip(str(error))
-    size, model = (96, 64), tiny.Tiny(tmp_path)
+def test_a_batch_is_as_good_as_one_by_one(name: str, ready: Any) -> None:
+    engine, device, model = ready(name)
+    size = (96, 64)
     seen = images(size, n=3)
-    one = engine(model, size, Placement(device="cpu"))
-    several = engine(model, size, Placement(device="cpu", batch=3))
+    one = engine(model, size, Placement(device, "fp32"))
+    several = engine(model, size, Placement(device, "fp32", batch=3))
     assert (one.batch, several.batch) == (1, 3)
     apart = np.concatenate([one.infer(image[None]) for image in seen])
     for n in (3, 2, 1):  # the last batch of a clip may be smaller
         together = several.infer(seen[:n])
         assert together.shape == (n, 1, 64, 96)
         np.testing.assert_allclose(together, apart[:n], atol=1e-5)
+    one.close()
+    several.close()
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch"])

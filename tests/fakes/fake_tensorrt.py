@@ -137,7 +137,7 @@ _LAYERS = {
     "SCALE": "BatchNormalization",
     "CAST": "Cast",
     "SOFTMAX": "Softmax",
-    "ACTIVATION": "Relu Sigmoid Tanh LeakyRelu HardSigmoid Clip Gelu",
+    "ACTIVATION": "Relu Sigmoid Tanh LeakyRelu HardSigmoid HardSwish Clip Gelu",
     "UNARY": "Erf Exp Log Sqrt Abs Neg Floor Ceil Round Not Reciprocal IsNaN IsInf",
     "ELEMENTWISE": "Add Sub Mul Div Pow Min Max Equal Greater Less And Or GreaterOrEqual",
     "SHUFFLE": "Reshape Transpose Flatten",
