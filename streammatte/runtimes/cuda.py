@@ -35,14 +35,24 @@ _LOST = {
     "cudaErrorLaunchTimeout",
     "cudaErrorECCUncorrectable",
     "cudaErrorNvlinkUncorrectable",
-    "cudaErrorDevicesUnavailable",
     "cudaErrorContextIsDestroyed",
     "cudaErrorAssert",
     "cudaErrorUnknown",
 }
 """After these, a process can do nothing on the device any more."""
-_DRIVER = {"cudaErrorInsufficientDriver", "cudaErrorSystemDriverMismatch"}
-_ABSENT = {"cudaErrorNoDevice", "cudaErrorInvalidDevice", "cudaErrorInitializationError"}
+_DRIVER = {
+    "cudaErrorInsufficientDriver",
+    "cudaErrorSystemDriverMismatch",
+    "cudaErrorCallRequiresNewerDriver",
+    "cudaErrorCompatNotSupportedOnDevice",
+    "cudaErrorStubLibrary",
+}
+_ABSENT = {
+    "cudaErrorNoDevice",
+    "cudaErrorInvalidDevice",
+    "cudaErrorInitializationError",
+    "cudaErrorDevicesUnavailable",  # somebody has it to himself
+}
 
 
 class OutOfMemory(RuntimeFailure):
@@ -289,8 +299,9 @@ def _error(call: str, status: Any, number: int) -> StreamMatteError:
     name = getattr(status, "name", str(status))
     where = f"{name} in {call}"
     if name == "cudaErrorMemoryAllocation":
+        what = "that can be pinned for" if call == "cudaHostAlloc" else "of"
         return OutOfMemory(
-            f"the memory of cuda:{number} is too small ({where}): use a smaller --size, or end "
+            f"the memory {what} cuda:{number} is too small ({where}): use a smaller --size, or end "
             "what else uses it"
         )
     if name in _DRIVER:
