@@ -234,13 +234,17 @@ def _take_timings(config: Any, path: Path) -> None:
     kept = b""
     with contextlib.suppress(OSError):
         kept = path.read_bytes()
-    cache = config.create_timing_cache(kept) or config.create_timing_cache(b"")
-    config.set_timing_cache(cache, False)
+    for content in (kept, b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return
 
 
 def _keep_timings(config: Any, path: Path) -> None:
-    with contextlib.suppress(OSError):  # they are measured again, then
-        write_file(path, memoryview(config.get_timing_cache().serialize()))
+    cache = config.get_timing_cache()
+    if cache is not None:
+        with contextlib.suppress(OSError):  # they are measured again, then
+            write_file(path, memoryview(cache.serialize()))
 
 
 def _aim(api: Any, config: Any, capabilities: Sequence[Capability]) -> None:

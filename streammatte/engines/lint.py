@@ -285,7 +285,8 @@ def _magnitude(values: Any) -> float:
 def _give_shape(graph: Any, shape: Sequence[int]) -> None:
     dims = graph.input[0].type.tensor_type.shape.dim
     for dim, length in zip(dims, shape, strict=False):
-        dim.dim_value = length
+        if not dim.dim_value:
+            dim.dim_value = length
 
 
 def _inferred(model: Any) -> Any:

@@ -71,7 +71,7 @@ def load(
     entry = store.get_or_build(wanted.name, fingerprint, make, tell, told)
     engine = _deserialised(runtime, entry.plan)
     if engine is None and not _out_of_memory(log):
-        why = f"{kind.title} refuses it ({_validity(runtime, entry.plan) or log.said()})"
+        why = f"{kind.title} refuses it ({_validity(kind.api, runtime, entry.plan) or log.said()})"
         log.forget()
         entry = store.rebuilt(entry, why, wanted.name, fingerprint, make, tell, told)
         engine = _deserialised(runtime, entry.plan)
@@ -102,7 +102,7 @@ def _deserialised(runtime: Any, plan: Path) -> Any:
         return runtime.deserialize_cuda_engine(engine)
 
 
-def _validity(runtime: Any, plan: Path) -> str:
+def _validity(api: Any, runtime: Any, plan: Path) -> str:
     """Return why TensorRT-RTX cannot run an engine here, in its own words; the other says nothing.
 
     Diagnostics are flags: a version of its own, a GPU that the engine is not for, ...
@@ -112,12 +112,11 @@ def _validity(runtime: Any, plan: Path) -> str:
     with plan.open("rb") as file:
         header = file.read(runtime.engine_header_size)
     validity, diagnostics = runtime.get_engine_validity(header)
-    if getattr(validity, "name", "") != "INVALID" or not int(diagnostics):
+    if validity != api.EngineValidity.INVALID:
         return ""
-    flags = type(diagnostics)
-    named = getattr(flags, "__members__", {})
-    words = [name for name, flag in named.items() if int(flag) & int(diagnostics)]
-    return ", ".join(word.lower().replace("_", " ") for word in words) or str(int(diagnostics))
+    flags = api.EngineInvalidityDiagnostics.__members__
+    words = [name for name, flag in flags.items() if int(flag) & int(diagnostics)]
+    return ", ".join(word.lower().replace("_", " ") for word in words)
 
 
 def _out_of_memory(log: Log) -> bool:

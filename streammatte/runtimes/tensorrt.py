@@ -89,7 +89,7 @@ class TensorRt:
         self._loaded = load(self.kind, facts, path, wanted, recipe, placement.tell)
         self.inputs, self.outputs = _ports(self.kind.api, self._loaded.engine)
         check_contract(name, size, self.inputs, self.outputs)
-        self._context = self._made_context()
+        self._make_context()
         self._ring = self._warm(size)
         self.device = f"cuda:{self._device.number}"
         self.description = f"{self.kind.title} {self.kind.version} on {facts.name} ({self.device})"
@@ -124,19 +124,18 @@ class TensorRt:
 
     # --- the engine's side ---
 
-    def _made_context(self) -> Any:
+    def _make_context(self) -> None:
         # No names but self: who holds an error holds what its frames name, and here that is the
         # GPU's memory.
         assert self._loaded is not None
         config = self._loaded.engine.create_runtime_config()
         if hasattr(config, "create_runtime_cache"):
             self._kernels = _kept_kernels(config, self._loaded.entry.folder / _KERNELS)
-        context = self._loaded.engine.create_execution_context(config)
-        if context is None:
+        self._context = self._loaded.engine.create_execution_context(config)
+        if self._context is None:
             raise self._failure("cannot be started")
-        if missing := context.infer_shapes():
+        if missing := self._context.infer_shapes():
             raise self._failure(f"leaves open what {', '.join(missing)} is")
-        return context
 
     def _work(self, source: int, target: int, stream: Any) -> None:
         """Ask for one run; see ``ring.Work``."""

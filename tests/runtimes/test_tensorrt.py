@@ -3,6 +3,7 @@ asks, and what it says when something fails."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -303,6 +304,41 @@ def test_every_refusal_of_tensorrt_is_told(
         bench.open()
     assert "\n" not in str(raised.value)
     bench.gpu.assert_all_returned()
+
+
+def test_why_an_engine_is_refused_is_told_in_its_words(bench: Bench) -> None:
+    """TensorRT-RTX can say what is wrong with an engine."""
+    bench.plug("tensorrt_rtx")
+    bench.open().close()
+    (entry,) = Store().entries()
+    plan = bytearray(entry.plan.read_bytes())
+    bench.plug("tensorrt_rtx", capability=(12, 0))
+    bench.open().close()
+    other = next(one for one in Store().entries() if one.folder != entry.folder)
+    other.plan.write_bytes(plan)
+    facts = json.loads((other.folder / "engine.json").read_text())
+    facts |= {"bytes": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
+    (other.folder / "engine.json").write_text(json.dumps(facts))
+    bench.told.clear()
+    bench.open()
+    assert any("unsupported cc" in line for line in bench.told), bench.told
+
+
+@EVERYWHERE
+def test_shapes_that_are_left_open(
+    kind: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = bench.plug(kind)
+    monkeypatch.setattr(api.IExecutionContext, "infer_shapes", lambda _: ["image"])
+    with pytest.raises(RuntimeFailure, match="leaves open what image is"):
+        bench.open()
+    bench.gpu.assert_all_returned()
+
+
+def test_timings_that_are_refused_do_no_harm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = bench.plug("tensorrt")
+    monkeypatch.setattr(api.IBuilderConfig, "set_timing_cache", lambda *_: False)
+    assert bench.open().device == "cuda:0"
 
 
 @EVERYWHERE
