@@ -26,6 +26,7 @@ from streammatte.engines.load import fingerprint_of
 from streammatte.engines.recipe import recipe_for
 from streammatte.engines.store import Entry, Store
 from streammatte.errors import DependencyError
+from streammatte.models.onnx_card import CARD
 from streammatte.runtimes.contract import PRECISION
 from streammatte.runtimes.cuda import Facts
 
@@ -58,7 +59,14 @@ def no_driver() -> Any:
     return Nvidia(0, "no NVIDIA driver found")
 
 
-def write(path: Path, *, real: str = "fp16", blocks: int = 0, batch: int | str = 1) -> Path:
+def write(
+    path: Path,
+    *,
+    real: str = "fp16",
+    blocks: int = 0,
+    batch: int | str = 1,
+    sides: tuple[int | str, int | str] = (HEIGHT, WIDTH),
+) -> Path:
     """Write a network that keeps the contract; each block costs TensorRT a tenth of a second."""
     kind = TensorProto.FLOAT16 if real == "fp16" else TensorProto.FLOAT
     dtype = helper.tensor_dtype_to_np_dtype(kind)
@@ -90,12 +98,12 @@ def write(path: Path, *, real: str = "fp16", blocks: int = 0, batch: int | str =
     graph = helper.make_graph(
         nodes,
         "net",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, HEIGHT, WIDTH, 3])],
-        [helper.make_tensor_value_info("alpha", TensorProto.FLOAT, [batch, 1, HEIGHT, WIDTH])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, *sides, 3])],
+        [helper.make_tensor_value_info("alpha", TensorProto.FLOAT, [batch, 1, *sides])],
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    helper.set_model_props(model, {PRECISION: real, "streammatte.model": "net"})
+    helper.set_model_props(model, {PRECISION: real, "streammatte.model": "net", CARD: "{}"})
     onnx.save(model, path)
     return path
 
@@ -433,6 +441,20 @@ def test_dry_run_with_a_recipe(cli: Run, versions: dict[str, str], folder: Path)
     )
     assert "'--onnx=any n.onnx' --saveEngine=any-n_32x48" in line
     assert "  recipe      own" in result.out
+
+
+def test_dry_run_at_the_size_of_a_recipe(cli: Run, versions: dict[str, str], folder: Path) -> None:
+    write(folder / "any.onnx", sides=("h", "w"))
+    (folder / "own.toml").write_text("size = [64, 96]")
+    words = ("engine", "build", "any.onnx", "--recipe", "own.toml", "--dry-run")
+    for more in ([], ["--size", "64x96"]):
+        result = cli(*words, *more)
+        result.worked()
+        assert result.out.startswith("any at 64x96 in fp16, ")
+        assert "--shapes=image:1x64x96x3" in result.out
+    cli(*words, "--size", "64x64").refused(
+        2, "own.toml is for any network at 64x96, not for any at 64x64 in fp16"
+    )
 
 
 # --- list, info -----------------------------------------------------------------------------------

@@ -120,6 +120,9 @@ def test_what_says_more_is_taken(users: Path) -> None:
     write(users, "d", "size = 64")
     assert recipe_for("other", (64, 64), "fp16").name == "d"
     assert recipe_for("net", (64, 64), "fp32").name == "b"
+    write(users, "e", 'model = "net"\nsize = 64')
+    assert recipe_for("net", (64, 64), "fp32").name == "e"
+    assert recipe_for("net", (64, 64), "fp16").name == "a"
 
 
 def test_a_users_before_ours(users: Path) -> None:
