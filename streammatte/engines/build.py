@@ -18,7 +18,7 @@ from streammatte.engines.lint import refuse
 from streammatte.engines.log import Log
 from streammatte.errors import Interrupted, ModelError, RuntimeFailure
 from streammatte.runtimes.base import Port
-from streammatte.runtimes.contract import BIG, check_contract, weight_bytes
+from streammatte.runtimes.contract import check_contract, weight_bytes
 from streammatte.whole import write_file
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 LARGEST, SMALLEST = 1.7, 0.5
 """An engine's size over that of its graph's weights: in single precision it would be twice that of
 a graph in half precision, and there are releases that make engines of gigabytes."""
-_SLACK = 2 * BIG
-"""Bytes that do not count: what every engine has besides weights."""
+_SLACK, _ALWAYS = 32 << 20, 192 << 20
+"""Bytes that do not count, and bytes that any engine may have: kernels are in it, too."""
 _IN_HALF = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "NORMALIZATION")
 """Layers that take the time, and must be in the precision of the graph."""
 _PLUGINS = ("PLUGIN", "PLUGIN_V2", "PLUGIN_V3")
@@ -208,7 +208,8 @@ def check_plan(kind: Kind, length: int, weights: int, name: str) -> None:
     Raises:
         RuntimeFailure: if it is far larger or smaller than its weights.
     """
-    if not SMALLEST * weights - _SLACK <= length <= LARGEST * weights + _SLACK:
+    most = max(LARGEST * weights + _SLACK, _ALWAYS)
+    if not SMALLEST * weights - _SLACK <= length <= most:
         raise RuntimeFailure(
             f"{kind.title} {kind.version} made an engine of {length >> 20} MiB from the "
             f"{weights >> 20} MiB of {name}, which cannot be right; try another version of it"
@@ -300,21 +301,24 @@ def _compiled(compile_it: Callable[[], Any], monitor: Any) -> Any:
     """
     found: list[Any] = []
     failed: list[BaseException] = []
+    done = threading.Event()
 
     def work() -> None:
         try:
             found.append(compile_it())
         except BaseException as error:  # noqa: BLE001  it is raised again below
             failed.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=work, name="streammatte-engine", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="streammatte-engine", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.1)
+        while not done.wait(0.1):
+            pass
     except BaseException:
         monitor.cancelled.set()
-        thread.join()
+        # Not by Thread.join: if it is interrupted, Python up to 3.12 takes the thread for ended.
+        done.wait()
         raise
     if failed:
         raise RuntimeFailure(f"TensorRT failed: {failed[0]}") from failed[0]
