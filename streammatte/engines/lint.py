@@ -86,6 +86,7 @@ TRANSFORMATIONS = {
 _DOMAINS = ("", "ai.onnx")
 _ROUNDINGS = {"Ceil", "Floor", "Round"}
 _CASTS = {"Cast", "CastLike"}
+_TAKE_UINT8 = {*_CASTS, "Equal", "Shape"}
 _GATHERS = {"Gather", "GatherElements", "GatherND"}
 _SAMPLERS = {"DeformConv": 2, "GridSample": 1}
 """Which of their inputs holds positions."""
@@ -399,7 +400,7 @@ def _uint8(graph: _Graph) -> Iterator[tuple[str, str]]:
             yield _name(maker), "it makes uint8 in the middle; only a Cast into an output may"
             continue
         for taker in graph.takers[name]:
-            if taker.op_type != "Cast":
+            if taker.op_type not in _TAKE_UINT8:
                 yield _name(taker), f"it takes {name} as uint8; put a Cast before it"
 
 

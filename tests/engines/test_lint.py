@@ -16,7 +16,6 @@ import pytest
 from onnx_graphs import ACCEPTED, around, whole
 
 from streammatte.cli import main
-from streammatte.engines import lint as linting
 from streammatte.engines.lint import OPERATORS, REFUSED, RULES, lint, refuse
 from streammatte.errors import ModelError
 from streammatte.models import Graph, open_model
@@ -96,6 +95,8 @@ THEIRS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "uint8 added": ("uint8", "p = Add(image, image); y = Cast<to=REAL>(p)", {}),
     "uint8 sliced": ("uint8", "p = Slice(image, zero, one, one); y = Cast<to=REAL>(p)", {}),
     "uint8 copied": ("uint8", "p = Identity(image); y = Cast<to=REAL>(p)", {}),
+    "uint8 compared": ("uint8", "p = Less(image, image); y = Cast<to=REAL>(p)", {}),
+    "uint8 searched": ("uint8", "y = ArgMax(image)", {}),
     "uint8 within": ("uint8", "p = Cast<to=2>(x); y = Cast<to=REAL>(p)", {}),
     "uint8 not at once the output": (
         "uint8",
@@ -194,6 +195,21 @@ OURS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "overflow",
         "k = Constant<value=float {-inf}>(); l = Cast<to=REAL>(k); y = Add(x, l)",
         {},
+    ),
+    "infinity as a number": (
+        "overflow",
+        "k = Constant<value_float=-inf>(); l = Cast<to=REAL>(k); y = Add(x, l)",
+        {},
+    ),
+    "positions of whole slices": (
+        "positions",
+        "p = Cast<to=7>(c8); y = Gather<axis=2>(x, p)",
+        {"real": "fp16"},
+    ),
+    "positions of several axes": (
+        "positions",
+        "k = Unsqueeze(half, start); p = Cast<to=7>(k); y = GatherND(x, p)",
+        {"real": "fp16"},
     ),
     "positions to whole numbers": (
         "positions",
@@ -398,7 +414,13 @@ GOOD = {
     "mapping": [
         f'y = Resize<mode="{mode}",coordinate_transformation_mode="{mapping}">(x, , scales)'
         for mode in ("nearest", "linear", "cubic")
-        for mapping in sorted(linting.TRANSFORMATIONS)
+        for mapping in (
+            "half_pixel",
+            "pytorch_half_pixel",
+            "align_corners",
+            "asymmetric",
+            "tf_half_pixel_for_nn",
+        )
     ],
     "sizes": ['y = Resize<mode="linear">(x, , , size)'],
     "sampling": [
@@ -412,6 +434,9 @@ GOOD = {
         "p = Cast<to=6>(x); y = Add(p, p)",
         "p = Cast<to=9>(x); y = Not(p)",
         "p = Cast<to=REAL>(u8); y = Mul(x, p)",
+        "p = CastLike(u8, x); y = Mul(x, p)",
+        "y = Equal(image, image)",
+        "y = Shape(image)",
         "y = Pow(x, f32)",
         "y = Pow(x, scalar)",
         "y = BatchNormalization(x, f32_c, f32_c, f32_c, f32_c)",
@@ -423,6 +448,10 @@ GOOD = {
             "y = GatherElements<axis=2>(x, r)"
         ),
         "p = Floor(x); y = Gather(p, zero)",
+        (
+            "f = Floor(x); g = Cast<to=1>(f); b = Greater(g, f32); p = Cast<to=7>(b);"
+            "y = GatherElements<axis=2>(x, p)"
+        ),
     ],
 }
 
@@ -534,6 +563,27 @@ def test_functions_are_looked_into(tensorrt: TensorRT, found: Callable[..., list
         model.functions.append(onnx.parser.parse_function(text))
         assert found(model) == rules
         assert tensorrt.parses(model) == (not rules)
+
+
+def test_rules_speak_of_what_is_theirs_alone(found: Callable[..., list[str]]) -> None:
+    big = np.asarray([1e5], np.float32)
+    mixed = graph("y = org.example.Thing(x, scalar)", domain="org.example")
+    assert found(mixed) == ["operators"]
+    assert found(graph("y = Add(x, big)", "fp32", big=big)) == []
+    assert found(graph("p = Cast<to=1>(x); y = GridSample(p, grid)")) == ["grids", "positions"]
+    assert found(graph("p = Cast<to=1>(grid); y = GridSample(x, p)")) == ["grids"]
+
+
+def test_what_files_may_also_hold_is_no_matter(
+    tensorrt: TensorRT, found: Callable[..., list[str]]
+) -> None:
+    model = graph("y = Conv(x, w1)")
+    model.opset_import.append(onnx.helper.make_opsetid("org.example", 99))
+    for tensor in model.graph.initializer:  # as files had it once
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(value)
+    assert found(model) == []
+    assert tensorrt.builds(model)
 
 
 def test_rules_hold_where_the_file_contradicts_itself(found: Callable[..., list[str]]) -> None:
