@@ -231,7 +231,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             self.layer = torch.nn.Conv2d(3, 1, 1)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            x = image.permute(0, 3, 1, 2).to(self.layer.weight.dtype) / 255
+            x = image.to(self.layer.weight.dtype).permute(0, 3, 1, 2) / 255
             return torch.sigmoid(self.layer(x).float())
 
     torch.manual_seed(0)
