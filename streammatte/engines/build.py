@@ -17,6 +17,8 @@ from streammatte.engines.kinds import numpy_dtype, words_of
 from streammatte.engines.lint import refuse
 from streammatte.engines.log import Log
 from streammatte.errors import Interrupted, ModelError, RuntimeFailure
+from streammatte.models.onnx_card import EXPORTER
+from streammatte.models.onnx_reader import read_onnx
 from streammatte.runtimes.base import Port
 from streammatte.runtimes.contract import check_contract, weight_bytes
 from streammatte.whole import write_file
@@ -83,7 +85,8 @@ def build(
         Interrupted: if the user ended it.
     """
     api = kind.api
-    refuse(path, kind.name, (wanted.batch, wanted.size[1], wanted.size[0], 3))
+    ours = EXPORTER in read_onnx(path).metadata
+    refuse(path, kind.name, (wanted.batch, wanted.size[1], wanted.size[0], 3), untried=not ours)
     log = Log(api)
     builder = kind.start("Builder", log.logger)
     flags = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PREFIX = "streammatte."
 """Of all that StreamMatte writes into a file's metadata."""
 CARD = PREFIX + "card"
+EXPORTER = PREFIX + "exporter"
 UNKNOWN = "unknown"
 
 _STRIDE = 32

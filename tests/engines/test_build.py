@@ -22,6 +22,7 @@ from streammatte.engines.recipe import Builder
 from streammatte.errors import DependencyError, ModelError, RuntimeFailure, UsageError
 from streammatte.models import open_model
 from streammatte.models.base import Graph
+from streammatte.models.onnx_card import EXPORTER
 from streammatte.runtimes import hardware
 
 if TYPE_CHECKING:
@@ -261,6 +262,19 @@ def test_sizes_that_make_no_sense(length: int, right: bool) -> None:
 def test_the_lint_comes_first(tmp_path: Path) -> None:
     path = graph(tmp_path / "a.onnx", image="picture")
     with pytest.raises(ModelError, match=r"a\.onnx is not for TensorRT-RTX: .*picture"):
+        build(TENSORRT_RTX, path, wanted(), Builder())
+
+
+def test_files_of_others_may_have_what_we_never_tried(tmp_path: Path) -> None:
+    """A later opset; in an export of ours it would be a mistake."""
+    path = graph(tmp_path / "a.onnx")
+    model = onnx.load(path)
+    model.opset_import[0].version = 21
+    onnx.save(model, path)
+    assert len(build(TENSORRT_RTX, path, wanted(), Builder())) > 1000
+    helper.set_model_props(model, {EXPORTER: "streammatte"})
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="opset"):
         build(TENSORRT_RTX, path, wanted(), Builder())
 
 
