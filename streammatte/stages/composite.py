@@ -6,7 +6,7 @@ Where alpha is 1 the result's sample is the camera's sample, bit for bit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -14,9 +14,8 @@ from av.video.reformatter import VideoReformatter
 from streammatte.colour import black_level, white_level
 from streammatte.convert import convert
 from streammatte.frames import Picture
-from streammatte.stages import kernels
+from streammatte.stages import foreground, kernels, refine
 from streammatte.stages.foreground import black, local_means, plane_alphas
-from streammatte.stages.refine import enlarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,9 +29,17 @@ if TYPE_CHECKING:
     Samples = NDArray[Any]
     Floats = NDArray[np.float32]
 
+Decontaminate = Literal["off", "fast", "fine"] | bool
+"""Whether, and how well, soft pixels lose the old background's colour; ``True`` is ``fast``."""
+
 
 def over(
-    mattes: Iterable[Matte], background: Background, meters: Meters, *, decontaminate: bool
+    mattes: Iterable[Matte],
+    background: Background,
+    meters: Meters,
+    *,
+    decontaminate: Decontaminate,
+    quality: refine.Quality = "fast",
 ) -> Iterator[Frame]:
     """Put every matte's subject before the background.
 
@@ -42,21 +49,24 @@ def over(
         meters: Told what the parts take.
         decontaminate: Whether soft pixels get the subject's own colour instead of the mixture
             with the old background that the camera saw.
+        quality: Of the way from the matte's size to the frame's; see ``refine``.
     """
     scaler = VideoReformatter()
     for matte in mattes:
         with meters.measure("background"):
             behind = background.behind(matte.frame, matte.alpha)
         with meters.measure("foreground"):
-            means = None
-            if decontaminate:
-                means = local_means(matte.frame.picture, matte.alpha, scaler)
-        picture = blend(matte.frame.picture, behind, full_size(matte), means)
+            means = _means(matte.frame.picture, matte.alpha, scaler, decontaminate)
+        with meters.measure("enlarge"):
+            alpha = full_size(matte, quality, scaler)
+        picture = blend(matte.frame.picture, behind, alpha, means)
         yield replace(matte.frame, picture=picture)
         del matte, picture
 
 
-def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
+def cut_out(
+    mattes: Iterable[Matte], *, decontaminate: Decontaminate, quality: refine.Quality = "fast"
+) -> Iterator[Frame]:
     """Give every matte's subject an alpha and nothing behind it: straight, not premultiplied.
 
     With ``decontaminate`` the colours reach a little beyond the subject, so that no fringe shows
@@ -66,8 +76,9 @@ def cut_out(mattes: Iterable[Matte], *, decontaminate: bool) -> Iterator[Frame]:
     scaler = VideoReformatter()
     for matte in mattes:
         picture = with_room(matte.frame.picture)
-        means = local_means(picture, matte.alpha, scaler) if decontaminate else None
-        yield replace(matte.frame, picture=isolate(picture, full_size(matte), means))
+        means = _means(picture, matte.alpha, scaler, decontaminate)
+        alpha = full_size(matte, quality, scaler)
+        yield replace(matte.frame, picture=isolate(picture, alpha, means))
         del matte, picture
 
 
@@ -77,10 +88,30 @@ def with_room(picture: Picture) -> Picture:
     return convert(picture, replace(layout, alpha=picture.layout.alpha), picture.colour)
 
 
-def full_size(matte: Matte) -> Samples:
-    """Return a matte's alpha at the frame's size and depth: uint8 or uint16."""
+def full_size(
+    matte: Matte, quality: refine.Quality = "fast", scaler: VideoReformatter | None = None
+) -> Samples:
+    """Return a matte's alpha at the frame's size and depth: uint8 or uint16.
+
+    Args:
+        matte: The matte.
+        quality: How it is enlarged; see ``refine``.
+        scaler: Used from this thread alone; a new one if it is not given.
+    """
     picture = matte.frame.picture
-    return enlarge(matte.alpha, picture.width, picture.height, picture.layout)
+    if quality == "fine":
+        return refine.enlarge_fine(matte.alpha, picture, scaler or VideoReformatter())
+    return refine.enlarge(matte.alpha, picture.width, picture.height, picture.layout)
+
+
+def _means(
+    picture: Picture, alpha: Floats, scaler: VideoReformatter, how: Decontaminate
+) -> Floats | None:
+    """Estimate the layers' colours, if that is wanted."""
+    if how is False or how == "off":
+        return None
+    quality: foreground.Quality = "fine" if how == "fine" else "fast"
+    return local_means(picture, alpha, scaler, quality)
 
 
 def blend(front: Picture, behind: Picture, alpha: Samples, means: Floats | None) -> Picture:

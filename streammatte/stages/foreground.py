@@ -1,19 +1,21 @@
 """The subject's own colours: what soft pixels would show without the old background.
 
-Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021), its statistics
-taken at a fraction of the frame's size, its correction applied at full size and on soft pixels
-only, in the kernels. It is linear in each channel, so it works on Y'CbCr as it does on R'G'B'.
+The colours of both layers are estimated at a fraction of the frame's size; the correction by what
+the frame shows in detail is applied at full size and on soft pixels only, in the kernels. ``fast``
+is blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021), ``fine`` the
+multi-level estimation of ``multilevel.py``. Both are linear in each channel, so they work on Y'CbCr
+as they do on R'G'B'.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
 from streammatte.colour import black_level
-from streammatte.stages import kernels
+from streammatte.stages import kernels, multilevel
 
 if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-LINES = 135
-"""Height of the picture that the statistics are taken from."""
+Quality = Literal["fast", "fine"]
+
+LINES, FINE_LINES = 135, 270
+"""Height of the picture that the estimate is made on."""
 WIDE, NARROW = 11, 3
 """Windows of the two passes, in pixels of that picture (88 and 24 lines of 1080)."""
 _PURITY = 3
@@ -34,27 +38,39 @@ _TRUST = 1e-3
 """How much of a layer a window must show before its mean outweighs the fallback."""
 
 
-def local_means(picture: Picture, alpha: Floats, scaler: VideoReformatter) -> Floats:
-    """Return the mean colours of subject and old background around every place of a picture.
+def local_means(
+    picture: Picture, alpha: Floats, scaler: VideoReformatter, quality: Quality = "fast"
+) -> Floats:
+    """Return the colours of subject and old background around every place of a picture.
 
     Args:
         picture: The camera's.
         alpha: Its matte, float32 ``[h, w]`` in 0..1 at any size.
         scaler: Used from this thread alone.
+        quality: How they are estimated.
 
     Returns:
         float32 ``[3, h', w', 2]`` in sample values: for each plane, subject and background.
     """
-    height = min(LINES, picture.height)
+    height = min(LINES if quality == "fast" else FINE_LINES, picture.height)
     width = max(8, round(picture.width * height / picture.height))
     seen = picture.small(width, height, scaler)
     share = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
-    fallback = black(picture)[:, None, None]
+    if quality == "fast":
+        return _blur_fusion(seen, share, black(picture), picture.layout.peak)
+    colours = np.ascontiguousarray(seen.transpose(1, 2, 0))
+    both = multilevel.layers(colours, share, black(picture))
+    return np.ascontiguousarray(both.transpose(3, 0, 1, 2))
+
+
+def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: int) -> Floats:
+    """Return two layers' local means: the first pass wide, the second narrow (Forte 2021)."""
+    fallback = black[:, None, None]
     here, there = cv2.pow(share, _PURITY), cv2.pow(1 - share, _PURITY)
     subject = _mean_where(here, seen, WIDE, fallback)
     behind = _mean_where(there, seen, WIDE, fallback)
     own = subject + share * (seen - share * subject - (1 - share) * behind)
-    own = np.clip(own, 0, picture.layout.peak)
+    own = np.clip(own, 0, peak)
     near = _mean_where(here, own, NARROW, subject)
     far = _mean_where(there, behind, NARROW, behind)
     return np.ascontiguousarray(np.stack([near, far], -1), np.float32)

@@ -5,7 +5,7 @@ LLVM vectorises those and a parallel version was slower (``tools/benchmark`` tel
 the depth of its dtype: 255 or 65535 is opaque, whatever the depth of the picture.
 
 What keeps the loops fast, and is easily lost: rows whose samples numba knows to lie side by side
-(see ``_whole``), indices that start at 0 (others are checked for being negative), and 32-bit
+(see ``whole``), indices that start at 0 (others are checked for being negative), and 32-bit
 numbers (numba turns a mixture into 64 bits).
 """
 
@@ -32,23 +32,24 @@ _BLOCK = 128
 """Columns that are looked at together when soft pixels are sought."""
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
+    """Compile a loop: serial, without the GIL; what was compiled is kept on disk."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        compiled: Any = numba.njit(cache=True, **options)(function)
+        loop: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # nowhere to keep it (read-only package, no home): compiled every time
-        compiled = numba.njit(**options)(function)
-    return cast("F", compiled)
+        loop = numba.njit(**options)(function)
+    return cast("F", loop)
 
 
 def blend8(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
     """``out = round(alpha * front + (1 - alpha) * back)``; planes uint8, alpha uint8."""
-    _blend8(_whole(out), _whole(front), _whole(back), _whole(alpha), out.shape[1])
+    _blend8(whole(out), whole(front), whole(back), whole(alpha), out.shape[1])
 
 
 def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
     """``out = round(alpha * front + (1 - alpha) * back)``; planes uint16, alpha uint16."""
-    _blend16(_whole(out), _whole(front), _whole(back), _whole(alpha), out.shape[1])
+    _blend16(whole(out), whole(front), whole(back), whole(alpha), out.shape[1])
 
 
 def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
@@ -65,7 +66,7 @@ def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) 
         step_y: log2 of how many rows share a sample: 0 or 1.
         cosited: Where chroma lies horizontally.
     """
-    _thin(_whole(out), _whole(plane), plane.shape[1], step_x, step_y, cosited)
+    _thin(whole(out), whole(plane), plane.shape[1], step_x, step_y, cosited)
 
 
 def blend_soft(
@@ -93,10 +94,10 @@ def blend_soft(
         high: The greatest, unless the camera saw more.
     """
     _blend_soft(
-        _whole(out),
-        _whole(front),
-        _whole(back),
-        _whole(alpha),
+        whole(out),
+        whole(front),
+        whole(back),
+        whole(alpha),
         out.shape[1],
         means,
         np.float32(low),
@@ -114,9 +115,9 @@ def unmix(
     are those of ``blend_soft``.
     """
     _unmix(
-        _whole(out),
-        _whole(front),
-        _whole(alpha),
+        whole(out),
+        whole(front),
+        whole(alpha),
         out.shape[1],
         means,
         np.float32(low),
@@ -124,7 +125,7 @@ def unmix(
     )
 
 
-def _whole(plane: Samples) -> Samples:
+def whole(plane: Samples) -> Samples:
     """Widen a plane to the padding at the end of its rows, as a C-contiguous view.
 
     FFmpeg pads its rows, and of a view that leaves the padding out numba no longer knows that the
@@ -138,7 +139,7 @@ def _whole(plane: Samples) -> Samples:
     return plane if rest else as_strided(plane, (plane.shape[0], columns))
 
 
-@_compiled
+@compiled
 def _blend8(out: Samples, front: Samples, back: Samples, alpha: Samples, width: int) -> None:
     """Blend; division by 255 by shifts is exact for every pair of products (Blinn 1995)."""
     for y in range(out.shape[0]):
@@ -153,7 +154,7 @@ def _blend8(out: Samples, front: Samples, back: Samples, alpha: Samples, width: 
             out[y, x] = np.uint8(np.uint16(v + np.uint16(v >> np.uint16(8))) >> np.uint16(8))
 
 
-@_compiled
+@compiled
 def _blend16(out: Samples, front: Samples, back: Samples, alpha: Samples, width: int) -> None:
     """Blend; the same as ``_blend8`` with every number twice as wide."""
     for y in range(out.shape[0]):
@@ -168,7 +169,7 @@ def _blend16(out: Samples, front: Samples, back: Samples, alpha: Samples, width:
             out[y, x] = np.uint16(np.uint32(v + np.uint32(v >> np.uint32(16))) >> np.uint32(16))
 
 
-@_compiled
+@compiled
 def _thin(
     out: Samples, plane: Samples, columns: int, step_x: int, step_y: int, cosited: bool
 ) -> None:
@@ -199,7 +200,7 @@ def _thin(
                 out[y, columns // 2] = (line[columns - 1] + np.uint32(1)) >> np.uint32(1)
 
 
-@_compiled
+@compiled
 def _blend_soft(
     out: Samples,
     front: Samples,
@@ -239,7 +240,7 @@ def _blend_soft(
             )
 
 
-@_compiled
+@compiled
 def _is_mixed(alpha: Samples, opaque: int) -> Scalar:
     """Whether a row is neither all clear nor all opaque."""
     least = most = alpha[0]
@@ -248,7 +249,7 @@ def _is_mixed(alpha: Samples, opaque: int) -> Scalar:
     return (most != 0) & (least != opaque)
 
 
-@_compiled
+@compiled
 def _blend_run(
     out: Samples,
     front: Samples,
@@ -276,7 +277,7 @@ def _blend_run(
         out[x] = np.int32(mixed + np.float32(0.5)) if soft else np.int32(out[x])
 
 
-@_compiled
+@compiled
 def _unmix(
     out: Samples,
     front: Samples,
@@ -304,7 +305,7 @@ def _unmix(
             out[y, x] = np.int32(front[y, x]) if kept else np.int32(own + np.float32(0.5))
 
 
-@_compiled
+@compiled
 def _own_colour(f: Scalar, b: Scalar, a: Scalar, seen: Scalar, low: Scalar, high: Scalar) -> Scalar:
     """Return the subject's colour at one sample: ``f + a (seen - a f - (1 - a) b)``.
 
@@ -315,7 +316,7 @@ def _own_colour(f: Scalar, b: Scalar, a: Scalar, seen: Scalar, low: Scalar, high
     return min(max(own, min(seen, low)), max(seen, high))
 
 
-@_compiled
+@compiled
 def _mean_lines(
     lines: Floats, held: Samples, means: Floats, y: int, height: int
 ) -> tuple[int, int, Scalar]:
@@ -342,7 +343,7 @@ def _mean_lines(
     return upper & 1, lower & 1, np.float32(v - upper)
 
 
-@_compiled
+@compiled
 def _widen(line: Floats, means: Floats, row: int) -> None:
     """Interpolate a row of means to the width of ``line``, float32 ``[2, width]``."""
     cells = means.shape[1]

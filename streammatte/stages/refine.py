@@ -1,21 +1,33 @@
-"""From the network's matte to the frame's: snap it to the picture's edges, bring it to size."""
+"""From the network's matte to the frame's: snap it to the picture's edges, bring it to size.
+
+``fast`` interpolates. ``fine`` lets the frame's own colours say where between the matte's pixels
+the edge runs, in the soft band only (``guided.py``); it gains most where the frame is four times as
+large as the matte or more, and goes over into interpolation, sharpened, towards twice as large.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from streammatte.frames import Layout
+from streammatte.stages import guided
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
-    from streammatte.frames import Layout, Matte
+    from streammatte.frames import Matte, Picture
 
+    Samples = NDArray[Any]
     Floats = NDArray[np.float32]
+
+Quality = Literal["fast", "fine"]
 
 RADIUS = 2
 """Of the guided filter's window, in pixels of the network's input."""
@@ -23,6 +35,12 @@ SMOOTHNESS = 1e-4
 """The guided filter's epsilon: luma variance (of 0..1) below which it only averages."""
 LEAST, GREATEST = 0.1, 0.9
 """Alphas that become 0 and 1: the guided filter and the network leave a haze on either side."""
+FINE_RADIUS = 2
+"""Of the windows in which colour is asked, in pixels of the matte."""
+FINE_SMOOTHNESS = 2e-4
+"""Colour variance (of 0..1) below which it is noise."""
+NEAR, FAR = 2.0, 3.5
+"""How many times larger the frame is where colours begin to count, and where they count in full."""
 
 
 def snap(mattes: Iterable[Matte]) -> Iterator[Matte]:
@@ -64,8 +82,8 @@ def guided_filter(
     return np.asarray(mean(slope) * guide + mean(offset), np.float32)
 
 
-def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> NDArray[Any]:
-    """Bring a matte to the frame's size, in the depth that the compositing kernels take.
+def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> Samples:
+    """Bring a matte to the frame's size by interpolation, in the depth that kernels take.
 
     Args:
         alpha: float32 ``[h, w]`` in 0..1.
@@ -77,7 +95,86 @@ def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> NDArray[A
         ``[height, width]``: uint8 (255 is opaque) for 8-bit layouts, else uint16 (65535).
     """
     opaque = np.iinfo(layout.dtype).max
-    samples: NDArray[Any] = np.rint(alpha * np.float32(opaque)).astype(layout.dtype)
+    samples: Samples = np.rint(alpha * np.float32(opaque)).astype(layout.dtype)
     if samples.shape == (height, width):
         return samples
     return np.asarray(cv2.resize(samples, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def enlarge_fine(alpha: Floats, picture: Picture, scaler: VideoReformatter) -> Samples:
+    """Bring a matte to the frame's size along the edges that the frame shows.
+
+    Only where alpha changes; everything else is as ``enlarge`` leaves it.
+
+    Args:
+        alpha: float32 ``[h, w]`` in 0..1.
+        picture: The frame's, whose planes are the guide as they are.
+        scaler: Used from this thread alone.
+
+    Returns:
+        As ``enlarge``.
+    """
+    result = enlarge(alpha, picture.width, picture.height, picture.layout)
+    if _gains(alpha, result):
+        layout = picture.layout
+        small = picture.small(alpha.shape[1], alpha.shape[0], scaler)
+        cosited = not picture.colour.centred_chroma
+        chroma = (layout.chroma_x, layout.chroma_y, cosited)
+        _sharpen(result, alpha, picture.planes, small, layout.peak, chroma)
+    return result
+
+
+def fast(alpha: Floats, picture: NDArray[np.uint8]) -> Floats:
+    """Return a matte at a picture's size, interpolated.
+
+    Args:
+        alpha: float32 ``[h, w]`` in 0..1.
+        picture: R'G'B', uint8 ``[H, W, 3]``; only its size counts.
+
+    Returns:
+        float32 ``[H, W]`` in 0..1.
+    """
+    height, width = picture.shape[:2]
+    return _floats(enlarge(alpha, width, height, _DEEP))
+
+
+def fine(alpha: Floats, picture: NDArray[np.uint8]) -> Floats:
+    """Return a matte at a picture's size, along the picture's edges; arguments as of ``fast``."""
+    height, width = picture.shape[:2]
+    result = enlarge(alpha, width, height, _DEEP)
+    if _gains(alpha, result):
+        planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(picture, 2, 0)]
+        size = (alpha.shape[1], alpha.shape[0])
+        small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes]
+        _sharpen(result, alpha, planes, np.stack(small).astype(np.float32), 255, (0, 0, False))
+    return _floats(result)
+
+
+_DEEP = Layout("rgb", 16)
+
+
+def _floats(samples: Samples) -> Floats:
+    return np.asarray(samples / np.float32(np.iinfo(samples.dtype).max), np.float32)
+
+
+def _gains(alpha: Floats, result: Samples) -> bool:
+    """Whether there is anything between the matte's pixels."""
+    return all(small < large for small, large in zip(alpha.shape, result.shape, strict=True))
+
+
+def _sharpen(
+    result: Samples,
+    alpha: Floats,
+    planes: Sequence[Samples],
+    small: Floats,
+    peak: int,
+    chroma: tuple[int, int, bool],
+) -> None:
+    """Let colours tell where edges run, as far as the matte is too small to; see ``guided``."""
+    ratio = min(large / low for large, low in zip(result.shape, alpha.shape, strict=True))
+    weight = min(max((ratio - NEAR) / (FAR - NEAR), 0.0), 1.0)
+    where = guided.edges(alpha)
+    guide = small * np.float32(1 / peak)
+    slope = guided.slopes(guide, alpha, where, FINE_RADIUS, FINE_SMOOTHNESS) * np.float32(weight)
+    offset = alpha - np.einsum("khw,khw->hw", slope, guide)
+    guided.add_details(result, planes, alpha, slope, offset, where, peak, chroma)

@@ -255,6 +255,6 @@ def test_rows_with_padding_are_told_to_numba_as_contiguous() -> None:
     """Else 16-bit loops are not vectorised, and ten times slower."""
     padded = np.zeros((10, 64), np.uint16)[:, :54]
     assert not padded.flags.c_contiguous
-    assert kernels._whole(padded).flags.c_contiguous
-    assert kernels._whole(padded).shape == (10, 64)
-    assert kernels._whole(padded[::-1]).shape == (10, 54)
+    assert kernels.whole(padded).flags.c_contiguous
+    assert kernels.whole(padded).shape == (10, 64)
+    assert kernels.whole(padded[::-1]).shape == (10, 54)

@@ -1,0 +1,130 @@
+"""The colours of both layers, from coarse to fine.
+
+Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation" (ICPR 2020): find
+F and B that explain the picture, ``I = a F + (1 - a) B``, and change little from pixel to pixel,
+least of all where alpha changes. Solved on a picture of a pixel or two first, then on ever larger
+ones from the solution before. Each channel is solved on its own, so any colour space will do.
+
+Ours halves the size from level to level, starts the fine levels from the picture itself where
+alpha says which layer is seen, and visits only the unknown band on those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from streammatte.stages.kernels import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Bits = NDArray[np.uint8]
+    Scalar = Any
+
+ANYHOW = 1e-5
+"""How much every two neighbours are alike, against the picture's fidelity ..."""
+AT_EDGES = 1.0
+"""... and how much more so per unit of alpha between them."""
+SWEEPS, FEW_SWEEPS = 10, 2
+"""Passes over a level: of up to ``SMALL`` rows, and of more."""
+SMALL = 36
+_TRUST = 1e-4
+"""The share of the picture from which on a layer's mean outweighs the fallback."""
+REACH = 3
+"""Pixels beyond the soft ones that are solved for, too: the kernels interpolate between them."""
+
+
+def layers(picture: Floats, alpha: Floats, fallback: Floats) -> Floats:
+    """Return the colours of subject and old background at every pixel.
+
+    Args:
+        picture: float32 ``[h, w, 3]``, in any units.
+        alpha: float32 ``[h, w]`` in 0..1.
+        fallback: float32 ``[3]``: the colour of a layer that is nowhere seen.
+
+    Returns:
+        float32 ``[h, w, 2, 3]``: the subject's, the background's. Where a layer is not seen, what
+        the places nearby suggest.
+    """
+    levels = [(picture, alpha)]
+    while min(levels[-1][1].shape) > 1:
+        seen, share = levels[-1]
+        size = ((share.shape[1] + 1) // 2, (share.shape[0] + 1) // 2)
+        levels.append((_shrunk(seen, size), _shrunk(share, size)))
+    both = np.stack([_overall(picture, share, fallback) for share in (alpha, 1 - alpha)])
+    both = np.asarray(both[None, None], np.float32)
+    for seen, share in reversed(levels):
+        height, width = share.shape
+        both = cv2.resize(both.reshape(*both.shape[:2], 6), (width, height))
+        both = np.asarray(both, np.float32).reshape(height, width, 2, 3)
+        wanted = _band(share) if height > SMALL else np.ones(share.shape, np.uint8)
+        _solve(both, seen, share, wanted, SWEEPS if height <= SMALL else FEW_SWEEPS)
+    return both
+
+
+def _overall(picture: Floats, share: Floats, fallback: Floats) -> Floats:
+    """Return the mean colour of one layer, float32 ``[3]``."""
+    mean = np.tensordot(share, picture, 2) / share.size
+    return np.asarray((mean + _TRUST * fallback) / (share.mean() + _TRUST), np.float32)
+
+
+def _shrunk(plane: Floats, size: tuple[int, int]) -> Floats:
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _band(alpha: Floats) -> Bits:
+    """Return 1 where alpha is soft, or nearly."""
+    soft = ((alpha > 0) & (alpha < 1)).astype(np.uint8)
+    return np.asarray(cv2.dilate(soft, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)), np.uint8)
+
+
+@compiled
+def _solve(both: Floats, picture: Floats, alpha: Floats, wanted: Bits, sweeps: int) -> None:
+    """Take what is seen where it is, then sweep over what is wanted, there and back."""
+    height, width = alpha.shape
+    for y in range(height):
+        for x in range(width):
+            if alpha[y, x] == 0 or alpha[y, x] == 1:
+                layer = 0 if alpha[y, x] == 1 else 1
+                for k in range(3):
+                    both[y, x, layer, k] = picture[y, x, k]
+    for sweep in range(sweeps):
+        for j in range(height):
+            y = j if sweep % 2 == 0 else height - 1 - j
+            for i in range(width):
+                x = i if sweep % 2 == 0 else width - 1 - i
+                if wanted[y, x]:
+                    _relax(both, picture, alpha, y, x)
+
+
+@compiled
+def _relax(both: Floats, picture: Floats, alpha: Floats, y: int, x: int) -> None:
+    """Solve for both colours of one pixel, its neighbours' given."""
+    height, width = alpha.shape
+    a = alpha[y, x]
+    b = np.float32(1) - a
+    f0 = f1 = f2 = b0 = b1 = b2 = total = np.float32(0)
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        j, i = min(max(y + down, 0), height - 1), min(max(x + right, 0), width - 1)
+        alike = np.float32(ANYHOW) + np.float32(AT_EDGES) * abs(a - alpha[j, i])
+        total += alike
+        f0 += alike * both[j, i, 0, 0]
+        f1 += alike * both[j, i, 0, 1]
+        f2 += alike * both[j, i, 0, 2]
+        b0 += alike * both[j, i, 1, 0]
+        b1 += alike * both[j, i, 1, 1]
+        b2 += alike * both[j, i, 1, 2]
+    # The neighbours' mean explains the picture but for a rest, which is shared out by alpha: the
+    # same as Cramer's rule for the 2 x 2 system, and exact where the regulariser is tiny.
+    mean = np.float32(1) / total
+    share = np.float32(1) / (a * a + b * b + total)
+    rest = share * (picture[y, x, 0] - mean * (a * f0 + b * b0))
+    both[y, x, 0, 0], both[y, x, 1, 0] = mean * f0 + a * rest, mean * b0 + b * rest
+    rest = share * (picture[y, x, 1] - mean * (a * f1 + b * b1))
+    both[y, x, 0, 1], both[y, x, 1, 1] = mean * f1 + a * rest, mean * b1 + b * rest
+    rest = share * (picture[y, x, 2] - mean * (a * f2 + b * b2))
+    both[y, x, 0, 2], both[y, x, 1, 2] = mean * f2 + a * rest, mean * b2 + b * rest
