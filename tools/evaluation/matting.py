@@ -39,8 +39,8 @@ def score(prediction: Bytes, truth: Bytes, unknown: Mask | None = None) -> dict[
     """
     given, wanted = (alpha / np.float32(255) for alpha in (prediction, truth))
     away = np.abs(given - wanted)
-    steeper = np.square(_steepness(given) - _steepness(wanted))
-    apart = _unconnected(prediction, truth)
+    steeper = np.square(steepness(given) - steepness(wanted))
+    apart = unconnected(given, wanted)
     figures: dict[str, float] = {}
     for name, region in (("", ...), (" unknown", unknown)):
         if region is not None:
@@ -76,8 +76,8 @@ def _mean(values: Floats) -> float:
     return float(values.mean(dtype=np.float64)) * SCALE if values.size else 0.0
 
 
-def _steepness(alpha: Floats) -> Floats:
-    """Return the length of the gradient of a smoothed alpha."""
+def steepness(alpha: Floats) -> Floats:
+    """Return the length of the gradient of a smoothed alpha: float32 ``[h, w]``, as ``alpha``."""
     reach = np.ceil(SIGMA * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * SIGMA * LEAST_WEIGHT)))
     x = np.arange(-reach, reach + 1)
     bell = np.exp(-(x**2) / (2 * SIGMA**2))
@@ -88,21 +88,29 @@ def _steepness(alpha: Floats) -> Floats:
     return np.hypot(along, across)
 
 
-def _unconnected(prediction: Bytes, truth: Bytes) -> Floats:
-    """Return by how much the two mattes differ in how connected they are.
+def unconnected(prediction: Floats, truth: Floats) -> Floats:
+    """Return by how much two mattes differ in how connected they are.
 
     A pixel is connected up to the highest level at which it belongs to the largest part that both
     mattes have in common there.
+
+    Args:
+        prediction: float32 ``[h, w]`` in 0..1.
+        truth: float32 ``[h, w]`` in 0..1.
+
+    Returns:
+        float32 ``[h, w]`` in 0..1.
     """
-    both = np.minimum(prediction, truth).astype(np.int32)
+    both = np.minimum(prediction, truth)
     level = np.zeros(both.shape, np.float32)
     lost = np.zeros(both.shape, bool)
     for step in range(1, STEPS + 1):
-        lost |= ~_largest(both * STEPS >= 255 * step)
+        # In float32, as the mattes are, so that 51 of 255 reaches 2 of 10.
+        lost |= ~_largest(both >= np.float32(step / STEPS))
         level[~lost] = step / STEPS
 
-    def connected(alpha: Bytes) -> Floats:
-        above = alpha / np.float32(255) - level
+    def connected(alpha: Floats) -> Floats:
+        above = alpha - level
         return np.where(above >= TOLERANCE, 1 - above, np.float32(1))
 
     return np.abs(connected(truth) - connected(prediction))
