@@ -7,15 +7,20 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from streammatte.cutout import Cutout
     from streammatte.options import (
         BackgroundFit,
         Decoder,
+        Decontaminate,
+        MatteOptions,
         NetworkOptions,
         Precision,
+        Quality,
+        Refine,
+        Subject,
         Temporal,
         Time,
     )
@@ -38,8 +43,14 @@ def render(
     require_gpu: bool = False,
     every: int = 1,
     batch: int | None = None,
-    decontaminate: bool = True,
-    temporal: Temporal = "auto",
+    quality: Quality = "balanced",
+    temporal: Temporal | None = None,
+    strength: float = 1.0,
+    refine: Refine | None = None,
+    decontaminate: Decontaminate | bool | None = None,
+    subject: Subject = "all",
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
     start: Time | None = None,
     to: Time | None = None,
     length: Time | None = None,
@@ -72,8 +83,17 @@ def render(
         require_gpu: Fail rather than run on a CPU.
         every: The network sees every N-th frame; the frames between keep the matte.
         batch: Frames that the network sees at once; ``None`` for what the runtime gains from.
-        decontaminate: Whether soft edges lose the colour of the old background.
-        temporal: Whether mattes are steadied over time.
+        quality: ``live``, ``balanced`` or ``best``: sets what is ``None`` of the following.
+        temporal: How mattes are steadied over time: ``off``, ``live`` (by the frames before),
+            ``file`` (by those after, too), or ``auto``.
+        strength: How much they are steadied, 0 to 2.
+        refine: How mattes come to the frame's size: ``fast``, or ``fine`` along its colours.
+        decontaminate: How soft edges lose the colour of the old background: ``off``, ``fast`` or
+            ``fine``; ``False`` is ``off``.
+        subject: ``all`` that the network finds, or only who is ``largest``.
+        keep: Zones that are always subject: ``left,top,right,bottom`` as shares of the picture
+            (``0.2,0,0.8,1``), or the path of a picture that is white there.
+        drop: Zones that never are.
         start: Where to begin: a number of seconds, or ``[hours:]minutes:seconds``.
         to: Where to stop.
         length: How long to go on, instead of ``to``.
@@ -100,7 +120,7 @@ def render(
         streammatte.errors.StreamMatteError: with one line that says what is wrong and what to
             do; no output is left behind.
     """
-    network = _network(locals())
+    network, matte = _network(locals()), _matte(locals())
     from streammatte import pipeline
     from streammatte.options import (
         BackgroundSpec,
@@ -115,8 +135,7 @@ def render(
         background=BackgroundSpec.parse(bg),
         fit=bg_fit,
         network=network,
-        decontaminate=decontaminate,
-        temporal=temporal,
+        matte=matte,
         window=make_window(start, to, length),
         decoder=decoder,
         encode=EncodeOptions(codec, crf, preset, pixel_format, rate),
@@ -140,7 +159,14 @@ def mattes(
     require_gpu: bool = False,
     every: int = 1,
     batch: int | None = None,
-    temporal: Temporal = "auto",
+    quality: Quality = "balanced",
+    temporal: Temporal | None = None,
+    strength: float = 1.0,
+    refine: Refine | None = None,
+    decontaminate: Decontaminate | bool | None = None,
+    subject: Subject = "all",
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
     start: Time | None = None,
     to: Time | None = None,
     length: Time | None = None,
@@ -159,18 +185,30 @@ def mattes(
     Raises:
         streammatte.errors.StreamMatteError: with one line that says what is wrong.
     """
-    network = _network(locals())
+    network, matte = _network(locals()), _matte(locals())
     from streammatte import pipeline
     from streammatte.options import BackgroundSpec, RenderOptions, make_window
 
     options = RenderOptions(
         background=BackgroundSpec("transparent"),
         network=network,
-        temporal=temporal,
+        matte=matte,
         window=make_window(start, to, length),
         decoder=decoder,
     )
     return pipeline.cutouts(footage, options)
+
+
+def _matte(given: dict[str, Any]) -> MatteOptions:
+    """Pick what concerns the mattes out of a function's arguments, which bear the same names."""
+    from streammatte.options import MatteOptions, Zone
+
+    wish = {field.name: given[field.name] for field in fields(MatteOptions) if field.name in given}
+    for name in ("keep", "drop"):
+        wish[name] = tuple(Zone.parse(str(zone), f"--{name}") for zone in wish[name])
+    if isinstance(wish.get("decontaminate"), bool):
+        wish["decontaminate"] = None if wish["decontaminate"] else "off"
+    return MatteOptions(**wish)
 
 
 def _network(given: dict[str, Any]) -> NetworkOptions:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.convert import to_rgb
-from streammatte.stages.composite import full_size, isolate, with_room
+from streammatte.stages.composite import Edges, full_size, isolate, with_room
 from streammatte.stages.foreground import local_means
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Cutout:
     """A frame and how much of each of its pixels belongs to the subject."""
 
     matte: Matte
+    edges: Edges = Edges()  # noqa: RUF009  it is frozen
+    """How ``alpha`` and ``foreground`` are made."""
 
     @property
     def frame(self) -> Frame:
@@ -37,7 +39,7 @@ class Cutout:
     @property
     def alpha(self) -> NDArray[np.float32]:
         """The matte at the frame's size: float32 ``[height, width]`` in 0..1."""
-        alpha = full_size(self.matte)
+        alpha = full_size(self.matte, self.edges.refine)
         return np.asarray(alpha / np.float32(np.iinfo(alpha.dtype).max), np.float32)
 
     @property
@@ -52,8 +54,9 @@ class Cutout:
         colour is taken out of soft edges.
         """
         picture = with_room(self.matte.frame.picture)
-        means = local_means(picture, self.matte.alpha, VideoReformatter())
-        return _bytes(to_rgb(isolate(picture, full_size(self.matte), means)))
+        how = "fine" if self.edges.decontaminate == "fine" else "fast"
+        means = local_means(picture, self.matte.alpha, VideoReformatter(), how)
+        return _bytes(to_rgb(isolate(picture, full_size(self.matte, self.edges.refine), means)))
 
 
 def _bytes(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -32,12 +32,19 @@ FASTEST = 2_000_000_000
 """Bits a second: what is beyond would not fit FFmpeg's encoders."""
 MOST_BETWEEN, MOST_AT_ONCE = 1000, 64
 """Limits of ``every`` and ``batch``: what is beyond is a slip of the finger."""
+_CORNERS = 4
+STRONGEST = 2.0
+"""Limit of ``strength``."""
 _SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _HEX = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
 BackgroundFit = Literal["cover", "contain", "stretch"]
-Temporal = Literal["auto", "off"]
+Quality = Literal["live", "balanced", "best"]
+Temporal = Literal["auto", "off", "live", "file"]
+Refine = Literal["fast", "fine"]
+Decontaminate = Literal["off", "fast", "fine"]
+Subject = Literal["all", "largest"]
 Precision = Literal["auto", "fp32", "fp16"]
 Decoder = Literal["auto", "cpu", "cuda"]
 Time = str | float | Fraction
@@ -269,14 +276,131 @@ def parse_bitrate(rate: str | int) -> int:
 
 
 @dataclass(frozen=True)
+class Zone:
+    """A part of the picture: a rectangle, or what is white in a still picture."""
+
+    corners: tuple[float, float, float, float] | None = None
+    """Left, top, right and bottom, as shares of the picture in 0..1."""
+    path: str = ""
+    """Of the picture, stretched over the footage."""
+
+    @staticmethod
+    def parse(text: str, flag: str = "zone") -> Zone:
+        """Read ``0.2,0,0.8,1`` or ``20%,0,80%,100%`` (left, top, right, bottom), or a path.
+
+        Raises:
+            UsageError: if it is neither.
+        """
+        parts = text.split(",")
+        if len(parts) != _CORNERS:
+            if Path(text).is_file():
+                return Zone(path=text)
+            raise UsageError(
+                f"{flag}: {text!r} is neither a file nor a zone; write left,top,right,bottom, "
+                "such as 0.2,0,0.8,1, or name a picture that is white there"
+            )
+        try:
+            left, top, right, bottom = (_share(part) for part in parts)
+        except ValueError as error:
+            raise UsageError(f"{flag}: {text!r} is no zone; write it as 0.2,0,0.8,1") from error
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise UsageError(
+                f"{flag}: {text!r} is no zone: left comes before right and top before bottom, all "
+                "of them from 0 to 1"
+            )
+        return Zone((left, top, right, bottom))
+
+
+def _share(text: str) -> float:
+    text = text.strip()
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of the mattes is wanted."""
+
+    largest: bool = False
+    """Only who takes most of the picture."""
+    keep: tuple[Zone, ...] = ()
+    """Where all is subject, whatever the network says."""
+    drop: tuple[Zone, ...] = ()
+    """Where nothing is; stronger than ``keep``."""
+
+    def __bool__(self) -> bool:
+        return self.largest or bool(self.keep) or bool(self.drop)
+
+
+@dataclass(frozen=True)
+class MatteOptions:
+    """What becomes of the network's mattes; ``None`` leaves it to ``quality``."""
+
+    quality: Quality = "balanced"
+    """``live`` for the least work and no frame held back, ``balanced``, ``best`` for what can be
+    had."""
+    temporal: Temporal | None = None
+    """How mattes are steadied: ``live`` by the frames before, ``file`` by those after, too."""
+    strength: float = 1.0
+    """How much; 0 is not at all."""
+    refine: Refine | None = None
+    """How mattes come to the frame's size: ``fine`` follows the picture's colours."""
+    decontaminate: Decontaminate | None = None
+    """How soft edges lose the old background's colour."""
+    subject: Subject = "all"
+    keep: tuple[Zone, ...] = ()
+    """Zones that are always subject."""
+    drop: tuple[Zone, ...] = ()
+    """Zones that never are."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not among the choices."""
+        for flag, value, choices in (
+            ("--quality", self.quality, Quality),
+            ("--temporal", self.temporal, Temporal),
+            ("--refine", self.refine, Refine),
+            ("--decontaminate", self.decontaminate, Decontaminate),
+            ("--subject", self.subject, Subject),
+        ):
+            known = get_args(choices)
+            if value not in known and not (value is None and flag != "--quality"):
+                raise UsageError(f"{flag}: unknown {value!r}; use {', '.join(known)}")
+        if not 0 <= self.strength <= STRONGEST:
+            raise UsageError(f"--strength must be 0 to {STRONGEST:g}, got {self.strength:g}")
+
+    @property
+    def steadied(self) -> Literal["off", "live", "file"]:
+        """How mattes are steadied."""
+        wish = self.temporal or "auto"
+        if wish != "auto":
+            return wish if self.strength else "off"
+        if not self.strength:
+            return "off"
+        return "live" if self.quality == "live" else "file"
+
+    @property
+    def refined(self) -> Refine:
+        """How mattes come to the frame's size."""
+        return self.refine or ("fast" if self.quality == "live" else "fine")
+
+    @property
+    def decontaminated(self) -> Decontaminate:
+        """How soft edges lose the old background's colour."""
+        return self.decontaminate or ("fine" if self.quality == "best" else "fast")
+
+    @property
+    def choice(self) -> Choice:
+        """What of the mattes is wanted."""
+        return Choice(self.subject == "largest", self.keep, self.drop)
+
+
+@dataclass(frozen=True)
 class RenderOptions:
     """Everything ``render`` can be told besides what to read and where to write."""
 
     background: BackgroundSpec
     fit: BackgroundFit = "cover"
     network: NetworkOptions = field(default_factory=NetworkOptions)
-    decontaminate: bool = True
-    temporal: Temporal = "auto"
+    matte: MatteOptions = field(default_factory=MatteOptions)
     window: Window = field(default_factory=Window)
     decoder: Decoder = "auto"
     """What decodes the footage: ``cuda`` is an NVIDIA GPU, ``auto`` the CPU for now."""
@@ -289,7 +413,5 @@ class RenderOptions:
         """Refuse values that are not among the choices."""
         if self.fit not in get_args(BackgroundFit):
             raise UsageError(f"--bg-fit: unknown {self.fit!r}; use cover, contain or stretch")
-        if self.temporal not in get_args(Temporal):
-            raise UsageError(f"--temporal: unknown {self.temporal!r}; use auto or off")
         if self.decoder not in get_args(Decoder):
             raise UsageError(f"--decoder: unknown {self.decoder!r}; use auto, cpu or cuda")

@@ -23,7 +23,7 @@ from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
 from streammatte.sinks import default_output, open_sink
 from streammatte.sources import open_source
-from streammatte.stages import composite, matte, refine, smooth
+from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
 from streammatte.threads import Threads, log_waiting
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from streammatte.frames import Frame, Matte
     from streammatte.models import Model
-    from streammatte.options import NetworkOptions, RenderOptions
+    from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
     from streammatte.runtimes import Runtime
     from streammatte.sinks import Sink
     from streammatte.sources import Source
@@ -173,11 +173,11 @@ def render(
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
             mattes = threads.ahead(coverage.watch(matting.mattes(frames)), "matte")
-            decontaminate = options.decontaminate and matting.engine is not None
+            edges = _edges(options.matte, own=matting.engine is None)
             if background is None:
-                results = composite.cut_out(mattes, decontaminate=decontaminate)
+                results = composite.cut_out(mattes, edges)
             else:
-                results = composite.over(mattes, background, meters, decontaminate=decontaminate)
+                results = composite.over(mattes, background, meters, edges)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
@@ -201,9 +201,10 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
         if options.decoder not in ("auto", source.info.decoder):
             for note in source.damage.notes:  # there is no report to say so
                 logging.getLogger("streammatte").warning(note)
+        edges = _edges(options.matte, own=matting.engine is None)
         frames = threads.ahead(matting.frames, "decode")
         for result in threads.ahead(matting.mattes(frames), "matte"):
-            yield Cutout(result)
+            yield Cutout(result, edges)
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _matting(
     wish = options.network
     card = load_card(wish.model)
     info = source.info
-    size = card.input_size(round(info.width * info.pixel_aspect), info.height, wish.size)
+    side = wish.size if options.matte.quality != "live" else wish.size or card.quick_side
+    size = card.input_size(round(info.width * info.pixel_aspect), info.height, side)
     frames = source.frames()
     first = next(frames, None)
     if first is None:
@@ -260,18 +262,32 @@ def _matting(
 
     def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
         seen = matte.infer(frames, engine.runtime, size, meters, wish.every)
-        refined = meters.watch("network", seen)
+        found = meters.watch("network", seen)
+        if options.matte.choice:
+            found = subject.chosen(found, options.matte.choice)
         if card.coarse:
-            refined = meters.watch("refine", refine.snap(refined))
-        if options.temporal == "off":
-            return refined
-        return meters.watch("smooth", smooth.settle(refined))
+            found = meters.watch("snap", refine.snap(found))
+        return _steadied(found, options.matte, meters)
 
     engine = open_engine(wish, size, lambda what: tell(Preparing(what)))
     try:
         yield _Matting(frames, mattes, size, engine)
     finally:
         engine.runtime.close()
+
+
+def _edges(options: MatteOptions, *, own: bool) -> composite.Edges:
+    """Return how edges are made; the footage's own alpha is as its maker wanted it."""
+    if own:
+        return composite.Edges("fast", "off")
+    return composite.Edges(options.refined, options.decontaminated)
+
+
+def _steadied(mattes: Iterator[Matte], options: MatteOptions, meters: Meters) -> Iterator[Matte]:
+    if options.steadied == "off":
+        return mattes
+    steady = smooth.live if options.steadied == "live" else smooth.file
+    return meters.watch("smooth", steady(mattes, options.strength))
 
 
 def open_engine(

@@ -16,7 +16,7 @@ import pytest
 
 import streammatte
 from streammatte import cli, errors
-from streammatte.options import NetworkOptions, RenderOptions
+from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
 from streammatte.pipeline import Progress, Report, Start
 from streammatte.runtimes.hardware import nvidia
 
@@ -61,10 +61,11 @@ def test_render_has_every_option_and_the_same_defaults() -> None:
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[2:])
     assert parameters["bg"].default is inspect.Parameter.empty
     defaults = RenderOptions.__dataclass_fields__
-    for name in ("decontaminate", "temporal", "decoder", "overwrite", "serial"):
+    for name in ("decoder", "overwrite", "serial"):
         assert parameters[name].default == defaults[name].default
-    for name, field in NetworkOptions.__dataclass_fields__.items():
-        assert parameters[name].default == field.default
+    for group in (NetworkOptions, MatteOptions):
+        for name, field in group.__dataclass_fields__.items():
+            assert parameters[name].default == field.default
     assert parameters["bg_fit"].default == defaults["fit"].default
     assert inspect.getdoc(streammatte.render) is not None
     for name in names:
@@ -103,7 +104,9 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         "render in.mp4 -o out.mov --bg blur:9 --bg-fit stretch --model selfie --runtime stub "
         "--weights random:3 --commercial-only --size 320x192 --every 4 --device cpu "
         "--precision fp32 --require-gpu --batch 2 "
-        "--temporal off --no-decontaminate -ss 1 -to 1:02 --decoder cuda --codec prores --crf 9 "
+        "--quality best --temporal live --strength 0.5 --refine fast --no-decontaminate "
+        "--subject largest --keep 0,0,.5,1 --keep 0.5,0,1,50% --drop 0,0,1,0.1 "
+        "-ss 1 -to 1:02 --decoder cuda --codec prores --crf 9 "
         "--preset slow --pix-fmt yuv444p -y --serial"
     )
     monkeypatch.setattr("streammatte.cli.progress._Plain.done", lambda *_: None)
@@ -111,7 +114,9 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
     streammatte.render(
         "in.mp4", "out.mov", bg="blur:9", bg_fit="stretch", model="selfie", runtime="stub",
         weights="random:3", commercial_only=True, size=(192, 320), every=4, device="cpu",
-        precision="fp32", require_gpu=True, batch=2, temporal="off", decontaminate=False,
+        precision="fp32", require_gpu=True, batch=2, decontaminate=False,
+        quality="best", temporal="live", strength=0.5, refine="fast", subject="largest",
+        keep=["0,0,.5,1", "0.5,0,1,0.5"], drop=("0,0,100%,.1",),
         start=1, to=Fraction(62), decoder="cuda", codec="prores",
         crf=9, preset="slow", pixel_format="yuv444p", overwrite=True, serial=True,
     )  # fmt: skip

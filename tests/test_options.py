@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from streammatte.options import (
     NAMED_COLOURS,
     BackgroundSpec,
     EncodeOptions,
+    MatteOptions,
     RenderOptions,
     make_window,
     parse_bitrate,
@@ -173,9 +176,40 @@ def test_render_options() -> None:
     assert (options.fit, options.overwrite, options.serial) == ("cover", False, False)
     with pytest.raises(UsageError, match="--bg-fit"):
         RenderOptions(green, fit="squeeze")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--temporal"):
-        RenderOptions(green, temporal="on")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--decoder: unknown 'gpu'; use auto, cpu or cuda"):
         RenderOptions(green, decoder="gpu")  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         options.size = 300  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"temporal": "on"}, "--temporal: unknown 'on'; use auto, off, live, file"),
+        ({"quality": "good"}, "--quality: unknown 'good'; use live, balanced, best"),
+        ({"quality": None}, "--quality"),
+        ({"refine": "rough"}, "--refine"),
+        ({"decontaminate": "on"}, "--decontaminate"),
+        ({"subject": "me"}, "--subject"),
+        ({"strength": -0.1}, "--strength must be 0 to 2"),
+        ({"strength": 2.1}, "--strength must be 0 to 2"),
+        ({"strength": float("nan")}, "--strength must be 0 to 2"),
+    ],
+)
+def test_matte_options_that_are_none(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        MatteOptions(**changes)
+
+
+def test_quality_chooses_what_is_left_open() -> None:
+    def chosen(**changes: Any) -> tuple[str, str, str]:
+        options = MatteOptions(**changes)
+        return options.steadied, options.refined, options.decontaminated
+
+    assert chosen(quality="live")[0] == "live"
+    assert chosen()[0] == chosen(quality="best")[0] == "file"
+    assert chosen(quality="best")[1:] == ("fine", "fine")
+    told = {"temporal": "live", "refine": "fast", "decontaminate": "off"}
+    assert chosen(quality="best", **told) == ("live", "fast", "off")
+    assert chosen(temporal="auto")[0] == "file"
+    assert chosen(strength=0)[0] == chosen(temporal="live", strength=0)[0] == "off"

@@ -21,7 +21,13 @@ from streammatte.errors import InputError, OutputError
 from streammatte.frames import Frame, Layout
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
-from streammatte.options import BackgroundSpec, EncodeOptions, NetworkOptions, RenderOptions
+from streammatte.options import (
+    BackgroundSpec,
+    EncodeOptions,
+    MatteOptions,
+    NetworkOptions,
+    RenderOptions,
+)
 from streammatte.runtimes import Placement
 from streammatte.runtimes.onnxruntime import OnnxRuntime
 from streammatte.runtimes.stub import Stub
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streammatte.frames import Matte
+    from streammatte.options import Decontaminate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHORT = "synthetic:160x96@25x9"
@@ -56,7 +63,10 @@ def ours() -> list[str]:
 def options(bg: str = "#00b140", codec: str | None = "ffv1", **changes: Any) -> RenderOptions:
     encode = EncodeOptions(codec)
     network = NetworkOptions(runtime="stub")
-    return RenderOptions(BackgroundSpec.parse(bg), network=network, encode=encode, **changes)
+    names = [name for name in changes if name in MatteOptions.__dataclass_fields__]
+    mattes = MatteOptions(**{name: changes.pop(name) for name in names})
+    background = BackgroundSpec.parse(bg)
+    return RenderOptions(background, network=network, matte=mattes, encode=encode, **changes)
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -81,15 +91,15 @@ def mattes_of(source: Synthetic) -> Iterator[Matte]:
     model = open_model("selfie")
     size = model.card.input_size(source.info.width, source.info.height)
     network = Stub(model, size, Placement())
-    return smooth.settle(refine.snap(matte.infer(source.frames(), network, size, Meters())))
+    return smooth.file(refine.snap(matte.infer(source.frames(), network, size, Meters())))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-@pytest.mark.parametrize("decontaminate", [True, False])
+@pytest.mark.parametrize("decontaminate", ["off", "fast", "fine"])
 @pytest.mark.parametrize("bg", ["#00b140", "blur", "transparent"])
 def test_where_alpha_is_one_the_samples_are_the_sources(
     bg: str,
-    decontaminate: bool,
+    decontaminate: Decontaminate,
     layout: Layout,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +224,7 @@ PLACES: dict[str, tuple[Any, str, int]] = {
     "the network": (Stub, "infer", 4),
     "the first inference": (Stub, "infer", 0),
     "refine": (refine, "guided_filter", 4),
-    "smooth": (smooth, "lean", 3),
+    "smooth": (smooth, "look", 3),
     "the background": (backgrounds.Still, "behind", 4),
     "the foreground": (composite, "local_means", 4),
     "composite": (composite, "blend", 4),
@@ -331,7 +341,16 @@ def test_what_is_told_and_reported(tmp_path: Path) -> None:
     assert progress[-1].stage == "finishing"
     assert progress[-1].frames == report.frames == 9
     assert threads == {threading.current_thread()}
-    stages = {"decode", "network", "refine", "smooth", "background", "foreground", "composite"}
+    stages = {
+        "decode",
+        "network",
+        "snap",
+        "smooth",
+        "enlarge",
+        "background",
+        "foreground",
+        "composite",
+    }
     assert stages | {"encode"} <= set(report.milliseconds)
     assert report.colour == "BT.709 limited"
     assert (report.assumed, report.notes) == ("", [])
@@ -394,8 +413,9 @@ def test_what_cannot_be_interrupted_is_waited_for(
         if isinstance(event, pipeline.Stopping):
             waiting(event.waiting_for)
 
+    told_to = [tell] if heard else []
     with pytest.raises(OutputError, match="full"):
-        pipeline.render(SHORT, tmp_path / "out.mkv", options(), *([tell] if heard else []))
+        pipeline.render(SHORT, tmp_path / "out.mkv", options(temporal="live"), *told_to)
     assert told == [["streammatte-matte"]]
     assert not list(tmp_path.iterdir())
 
@@ -410,11 +430,11 @@ def test_only_coarse_mattes_are_snapped_to_edges(
 ) -> None:
     """The mattes of large networks get worse by it."""
     report = pipeline.render(SHORT, tmp_path / "out.mkv", options())
-    assert "refine" in report.milliseconds
+    assert "snap" in report.milliseconds
     card = replace(load_card("selfie"), coarse=False)
     monkeypatch.setattr(pipeline, "load_card", lambda _: card)
     report = pipeline.render(SHORT, tmp_path / "other.mkv", options())
-    assert "refine" not in report.milliseconds
+    assert "snap" not in report.milliseconds
 
 
 def test_footage_with_its_own_alpha_needs_no_network(

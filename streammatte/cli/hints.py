@@ -28,7 +28,8 @@ _MEANT = {
     "--overwrite": "did you mean -y?",
 }
 _OPTIONS = (
-    *("--bg", "--bg-fit", "--output", "--temporal", "--no-decontaminate"),
+    *("--bg", "--bg-fit", "--output", "--quality", "--temporal", "--strength", "--refine"),
+    *("--decontaminate", "--no-decontaminate", "--subject", "--keep", "--drop"),
     *("--model", "--weights", "--commercial-only", "--size", "--every"),
     *("--runtime", "--device", "--precision", "--require-gpu", "--batch"),
     *("--decoder", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),

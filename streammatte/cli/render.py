@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import argparse
+from typing import Any, get_args
 
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
 from streammatte.errors import UsageError
 from streammatte.options import (
     BackgroundSpec,
+    Decontaminate,
     EncodeOptions,
+    MatteOptions,
     NetworkOptions,
+    Quality,
+    Refine,
     RenderOptions,
+    Subject,
+    Temporal,
+    Zone,
     make_window,
     parse_bitrate,
     parse_size,
 )
 from streammatte.runtimes import RUNTIMES
-
-if TYPE_CHECKING:
-    import argparse
 
 NAME = "render"
 USAGE = "streammatte render IN --bg BACKGROUND [-o OUT] [options]"
@@ -54,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beach.jpg, loop.mp4, '#00b140', green, blur, blur:20 or transparent",
     )
     _add_picture(parser)
+    _add_matte(parser)
     _add_network(parser)
     _add_range(parser)
     _add_encoding(parser)
@@ -68,17 +74,41 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         default="cover",
         help="how a background file fills the frame (cover)",
     )
+
+
+def _add_matte(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("matte (what is left out, --quality chooses)")
+
+    def choice(flag: str, choices: Any, text: str, default: str | None = None) -> None:
+        words = get_args(choices)
+        known = f"{', '.join(words[:-1])} or {words[-1]}"
+        group.add_argument(
+            flag, choices=words, default=default, metavar="HOW", help=text.format(known)
+        )
+
+    choice("--quality", Quality, "{} (balanced)", "balanced")
+    choice("--temporal", Temporal, "steady it over time: {}")
     group.add_argument(
-        "--temporal",
-        choices=("auto", "off"),
-        default="auto",
-        help="steady the mattes over time (auto)",
+        "--strength", type=float, default=1.0, metavar="N", help="how much, 0 to 2 (1)"
     )
+    choice("--refine", Refine, "bring it to the picture's edges: {}")
+    choice("--decontaminate", Decontaminate, "old background out of edges: {}")
     group.add_argument(
         "--no-decontaminate",
-        action="store_true",
-        help="leave the old background's colour in soft edges",
+        dest="decontaminate",
+        action="store_const",
+        const="off",
+        help=argparse.SUPPRESS,
     )
+    choice("--subject", Subject, "{} (all)", "all")
+    group.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="ZONE",
+        help="always subject: left,top,right,bottom, as 0.2,0,0.8,1, or a mask",
+    )
+    group.add_argument("--drop", action="append", default=[], metavar="ZONE", help="never subject")
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
@@ -193,8 +223,16 @@ def _options(arguments: Any) -> RenderOptions:
             every=arguments.every,
             batch=arguments.batch,
         ),
-        decontaminate=not arguments.no_decontaminate,
-        temporal=arguments.temporal,
+        matte=MatteOptions(
+            quality=arguments.quality,
+            temporal=arguments.temporal,
+            strength=arguments.strength,
+            refine=arguments.refine,
+            decontaminate=arguments.decontaminate,
+            subject=arguments.subject,
+            keep=tuple(Zone.parse(zone, "--keep") for zone in arguments.keep),
+            drop=tuple(Zone.parse(zone, "--drop") for zone in arguments.drop),
+        ),
         window=make_window(arguments.ss, arguments.to, arguments.t),
         decoder=arguments.decoder,
         encode=EncodeOptions(

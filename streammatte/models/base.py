@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from streammatte.models.birefnet.swin import Backbone
     from streammatte.models.weights import Weights
 
+QUICK = 512
+"""The shorter side at which large networks are quick, in pixels."""
 Size = tuple[int, int]
 """``(width, height)`` in pixels."""
 Target = Literal["onnxruntime", "openvino", "tensorrt"]
@@ -74,6 +76,12 @@ class ModelCard:
     upright and it is not); ``None`` if pictures keep their aspect."""
     backbone: Backbone | None = None
     """Of a published BiRefNet; ``None`` where only the weights themselves say."""
+
+    @property
+    def quick_side(self) -> int | None:
+        """The shorter side where speed counts for more; ``None`` for the default."""
+        least, greatest = self.short_side_range
+        return QUICK if least <= QUICK < min(self.short_side, greatest) else None
 
     def input_size(self, width: int, height: int, wish: int | Size | None = None) -> Size:
         """Return the input's ``(width, height)`` for a picture.

@@ -6,7 +6,7 @@ Where alpha is 1 the result's sample is the camera's sample, bit for bit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from streammatte.colour import black_level, white_level
 from streammatte.convert import convert
 from streammatte.frames import Picture
-from streammatte.stages import foreground, kernels, refine
+from streammatte.stages import kernels, refine
 from streammatte.stages.foreground import black, local_means, plane_alphas
 
 if TYPE_CHECKING:
@@ -24,22 +24,28 @@ if TYPE_CHECKING:
 
     from streammatte.frames import Frame, Matte
     from streammatte.meters import Meters
+    from streammatte.options import Decontaminate, Refine
     from streammatte.stages.backgrounds import Background
 
     Samples = NDArray[Any]
     Floats = NDArray[np.float32]
 
-Decontaminate = Literal["off", "fast", "fine"] | bool
-"""Whether, and how well, soft pixels lose the old background's colour; ``True`` is ``fast``."""
+
+class Edges(NamedTuple):
+    """How the edges of mattes are made."""
+
+    refine: Refine = "fast"
+    """How a matte comes to the frame's size; see ``stages.refine``."""
+    decontaminate: Decontaminate = "fast"
+    """How soft pixels get the subject's own colour, instead of the mixture with the old background
+    that the camera saw; see ``stages.foreground``."""
 
 
 def over(
     mattes: Iterable[Matte],
     background: Background,
     meters: Meters,
-    *,
-    decontaminate: Decontaminate,
-    quality: refine.Quality = "fast",
+    edges: Edges = Edges(),  # noqa: B008  it is frozen
 ) -> Iterator[Frame]:
     """Put every matte's subject before the background.
 
@@ -47,37 +53,36 @@ def over(
         mattes: What to composite.
         background: What goes behind.
         meters: Told what the parts take.
-        decontaminate: Whether soft pixels get the subject's own colour instead of the mixture
-            with the old background that the camera saw.
-        quality: Of the way from the matte's size to the frame's; see ``refine``.
+        edges: How edges are made.
     """
     scaler = VideoReformatter()
     for matte in mattes:
         with meters.measure("background"):
             behind = background.behind(matte.frame, matte.alpha)
         with meters.measure("foreground"):
-            means = _means(matte.frame.picture, matte.alpha, scaler, decontaminate)
+            means = _means(matte.frame.picture, matte.alpha, scaler, edges.decontaminate)
         with meters.measure("enlarge"):
-            alpha = full_size(matte, quality, scaler)
+            alpha = full_size(matte, edges.refine, scaler)
         picture = blend(matte.frame.picture, behind, alpha, means)
         yield replace(matte.frame, picture=picture)
         del matte, picture
 
 
 def cut_out(
-    mattes: Iterable[Matte], *, decontaminate: Decontaminate, quality: refine.Quality = "fast"
+    mattes: Iterable[Matte],
+    edges: Edges = Edges(),  # noqa: B008  it is frozen
 ) -> Iterator[Frame]:
     """Give every matte's subject an alpha and nothing behind it: straight, not premultiplied.
 
-    With ``decontaminate`` the colours reach a little beyond the subject, so that no fringe shows
-    when the result is scaled; without, what is fully transparent is black. Either way nothing
-    of the old background stays.
+    Where edges are decontaminated, colours reach a little beyond the subject, so that no fringe
+    shows when the result is scaled; without, what is fully transparent is black. Either way
+    nothing of the old background stays.
     """
     scaler = VideoReformatter()
     for matte in mattes:
         picture = with_room(matte.frame.picture)
-        means = _means(picture, matte.alpha, scaler, decontaminate)
-        alpha = full_size(matte, quality, scaler)
+        means = _means(picture, matte.alpha, scaler, edges.decontaminate)
+        alpha = full_size(matte, edges.refine, scaler)
         yield replace(matte.frame, picture=isolate(picture, alpha, means))
         del matte, picture
 
@@ -89,7 +94,7 @@ def with_room(picture: Picture) -> Picture:
 
 
 def full_size(
-    matte: Matte, quality: refine.Quality = "fast", scaler: VideoReformatter | None = None
+    matte: Matte, quality: Refine = "fast", scaler: VideoReformatter | None = None
 ) -> Samples:
     """Return a matte's alpha at the frame's size and depth: uint8 or uint16.
 
@@ -108,10 +113,7 @@ def _means(
     picture: Picture, alpha: Floats, scaler: VideoReformatter, how: Decontaminate
 ) -> Floats | None:
     """Estimate the layers' colours, if that is wanted."""
-    if how is False or how == "off":
-        return None
-    quality: foreground.Quality = "fine" if how == "fine" else "fast"
-    return local_means(picture, alpha, scaler, quality)
+    return None if how == "off" else local_means(picture, alpha, scaler, how)
 
 
 def blend(front: Picture, behind: Picture, alpha: Samples, means: Floats | None) -> Picture:

@@ -39,7 +39,7 @@ def write(path: Path, name: str, layout: Layout, *, alpha: bool) -> list[Frame]:
     if alpha:
         view = np.zeros((2, 2, 3), np.uint8)
         mattes = [Matte(f, view, source.truth(i)) for i, f in enumerate(frames)]
-        frames = list(composite.cut_out(mattes, decontaminate=False))
+        frames = list(composite.cut_out(mattes, composite.Edges("fast", "off")))
     with open_sink(path, source, options) as sink:
         for frame in frames:
             sink.write(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from streammatte.colour import SRGB, Colour, Matrix
 from streammatte.convert import from_rgb, to_rgb
 from streammatte.frames import Frame, Layout, Matte, Picture
 from streammatte.meters import Meters
+from streammatte.options import Decontaminate
 from streammatte.stages import composite
 from streammatte.stages.backgrounds import Still
 
@@ -77,14 +78,16 @@ def test_a_composite_is_the_rounded_mixture_of_every_plane(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-@pytest.mark.parametrize("decontaminate", [True, False])
-def test_opaque_samples_are_the_cameras(layout: Layout, decontaminate: bool) -> None:
+@pytest.mark.parametrize("decontaminate", ["off", "fast", "fine"])
+def test_opaque_samples_are_the_cameras(layout: Layout, decontaminate: Decontaminate) -> None:
     """In every plane, whether colours of soft pixels are corrected or not, over and cut out."""
     front, behind = noise(layout, (61, 37), 1), noise(layout, (61, 37), 2)
     alpha = some_alpha(layout, (61, 37), 3)
     matte = matte_of(front, alpha / np.iinfo(layout.dtype).max)
-    (over,) = composite.over([matte], Still(behind), Meters(), decontaminate=decontaminate)
-    (cut,) = composite.cut_out([matte], decontaminate=decontaminate)
+    (over,) = composite.over(
+        [matte], Still(behind), Meters(), composite.Edges("fast", decontaminate)
+    )
+    (cut,) = composite.cut_out([matte], composite.Edges("fast", decontaminate))
     assert (over.pts, over.duration, over.time_base) == (7, 3, Fraction(1, 30))
     for result in (over.picture, cut.picture):
         for out, plane, a in zip(
@@ -100,7 +103,7 @@ def test_a_cut_out_carries_its_alpha_and_nothing_of_the_room(layout: Layout) -> 
     alpha = some_alpha(layout, (61, 37), 3)
     alpha[20:, 30:] = 0
     share = alpha / np.iinfo(layout.dtype).max
-    for decontaminate in (True, False):
+    for decontaminate in get_args(Decontaminate):
         results = []
         for seed in (1, 2):
             front = noise(layout, (61, 37), 1)
@@ -109,7 +112,9 @@ def test_a_cut_out_carries_its_alpha_and_nothing_of_the_room(layout: Layout) -> 
             ):
                 spare = (plane.shape[0] * 2 // 3, plane.shape[1] * 2 // 3)
                 plane[spare[0] :, spare[1] :] = other[spare[0] :, spare[1] :]
-            (cut,) = composite.cut_out([matte_of(front, share)], decontaminate=decontaminate)
+            (cut,) = composite.cut_out(
+                [matte_of(front, share)], composite.Edges("fast", decontaminate)
+            )
             results.append(cut.picture)
         one, other_room = results
         assert one.layout == layout.with_alpha(alpha=True)
@@ -125,7 +130,7 @@ def test_a_layout_that_has_no_alpha_is_cut_out_in_one_that_has(layout: Layout) -
     """Deeper, or with whole chroma."""
     rgb = np.full((24, 32, 3), (0.7, 0.4, 0.3), np.float32)
     matte = matte_of(from_rgb(rgb, layout, HD), np.ones((24, 32)))
-    (cut,) = composite.cut_out([matte], decontaminate=True)
+    (cut,) = composite.cut_out([matte], composite.Edges("fast", "fast"))
     assert cut.picture.layout == layout.with_alpha(alpha=True)
     assert np.abs(to_rgb(cut.picture) - rgb).max() < 0.01
 
@@ -133,7 +138,7 @@ def test_a_layout_that_has_no_alpha_is_cut_out_in_one_that_has(layout: Layout) -
 def test_without_correction_what_is_clear_is_black() -> None:
     layout = Layout("yuv", 8, 1, 1)
     matte = matte_of(noise(layout, (20, 10), 1), np.zeros((10, 20)))
-    (cut,) = composite.cut_out([matte], decontaminate=False)
+    (cut,) = composite.cut_out([matte], composite.Edges("fast", "off"))
     assert [np.unique(plane).tolist() for plane in cut.picture.planes] == [[16], [128], [128]]
     assert cut.picture.alpha is not None
     assert not cut.picture.alpha.any()
@@ -157,6 +162,8 @@ def test_results_come_one_by_one() -> None:
     layout = Layout("yuv", 8, 1, 1)
     mattes = [matte_of(noise(layout, (16, 16), i), np.ones((16, 16))) for i in range(3)]
     asked = iter(mattes)
-    results = composite.over(asked, Still(mattes[0].frame.picture), Meters(), decontaminate=True)
+    results = composite.over(
+        asked, Still(mattes[0].frame.picture), Meters(), composite.Edges("fast", "fast")
+    )
     next(results)
     assert next(asked) is mattes[1]

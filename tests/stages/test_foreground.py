@@ -62,7 +62,7 @@ def soft_error(rgb: Floats, truth: Floats, alpha: Floats) -> float:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_decontaminated_colours_are_far_nearer_to_the_truth(layout: Layout) -> None:
     matte, front, mixed = matte_of(layout)
-    (clean,) = composite.cut_out([matte], decontaminate=True)
+    (clean,) = composite.cut_out([matte], composite.Edges("fast", "fast"))
     before = soft_error(mixed, front, matte.alpha)
     after = soft_error(to_rgb(clean.picture), front, matte.alpha)
     assert before > 10
