@@ -59,7 +59,7 @@ def local_means(
     if quality == "fast":
         return _blur_fusion(seen, share, black(picture), picture.layout.peak)
     colours = np.ascontiguousarray(seen.transpose(1, 2, 0))
-    both = multilevel.layers(colours, share, black(picture))
+    both = multilevel.layers(colours, share, black(picture), picture.layout.peak)
     return np.ascontiguousarray(both.transpose(3, 0, 1, 2))
 
 

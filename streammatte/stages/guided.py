@@ -108,6 +108,31 @@ def add_details(
     _back_project(whole(out), fine, np.pad(rest, 1, "edge"), around)
 
 
+def colour_filter(guide: Floats, alpha: Floats, radius: int, smoothness: float) -> Floats:
+    """Return the local affine function of colour that is nearest to ``alpha`` (He et al. 2013).
+
+    Args:
+        guide: float32 ``[3, h, w]`` in 0..1.
+        alpha: float32 ``[h, w]`` in 0..1.
+        radius: Of the square window, in pixels.
+        smoothness: The regulariser, in squared guide units.
+
+    Returns:
+        float32 ``[h, w]``, not clipped.
+    """
+    size = (2 * radius + 1, 2 * radius + 1)
+    pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    # About their middle, or float32 loses small variances of bright colours.
+    middle = guide - np.float32(0.5)
+    moments = [*middle, alpha, *(middle[i] * middle[j] for i, j in pairs), *(middle * alpha)]
+    coefficients = np.empty((4, *alpha.shape), np.float32)
+    means = np.stack([cv2.blur(moment, size) for moment in moments])
+    _solve_all(coefficients, means, smoothness)
+    slope_r, slope_g, slope_b, offset = (cv2.blur(plane, size) for plane in coefficients)
+    result = slope_r * middle[0] + slope_g * middle[1] + slope_b * middle[2] + offset
+    return np.asarray(result, np.float32)
+
+
 @compiled
 def _slopes(
     out: Floats, guide: Floats, alpha: Floats, where: Bits, radius: int, smoothness: float
@@ -149,6 +174,25 @@ def _fit(
     rr, gg, bb = rr * count + smoothness, gg * count + smoothness, bb * count + smoothness
     rg, rb, gb = rg * count, rb * count, gb * count
     ra, ga, ba = ra * count, ga * count, ba * count
+    a, b, c = _solve(rr, rg, rb, gg, gb, bb, ra, ga, ba)
+    explained = (a * ra + b * ga + c * ba) / max(aa * count, 1e-12)
+    trust = min(max((explained - DOUBTFUL) / (SURE - DOUBTFUL), 0.0), 1.0)
+    out[0], out[1], out[2] = trust * a, trust * b, trust * c
+
+
+@compiled
+def _solve(
+    rr: float,
+    rg: float,
+    rb: float,
+    gg: float,
+    gb: float,
+    bb: float,
+    ra: float,
+    ga: float,
+    ba: float,
+) -> tuple[float, float, float]:
+    """Solve for three slopes: colour's covariances (regularised) times them are alpha's with it."""
     # The inverse of a symmetric matrix by its cofactors; the regulariser keeps it from 0.
     c00, c01, c02 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
@@ -156,9 +200,35 @@ def _fit(
     a = (c00 * ra + c01 * ga + c02 * ba) * scale
     b = (c01 * ra + c11 * ga + c12 * ba) * scale
     c = (c02 * ra + c12 * ga + c22 * ba) * scale
-    explained = (a * ra + b * ga + c * ba) / max(aa * count, 1e-12)
-    trust = min(max((explained - DOUBTFUL) / (SURE - DOUBTFUL), 0.0), 1.0)
-    out[0], out[1], out[2] = trust * a, trust * b, trust * c
+    return a, b, c
+
+
+@compiled
+def _solve_all(out: Floats, mean: Floats, smoothness: float) -> None:
+    """Turn windows' moments into coefficients.
+
+    Args:
+        out: float32 ``[4, h, w]``, written: three slopes, the offset.
+        mean: float32 ``[13, h, w]``, the means of r, g, b, alpha, rr, rg, rb, gg, gb, bb, and of
+            alpha times r, g, b.
+        smoothness: The regulariser.
+    """
+    for y in range(mean.shape[1]):
+        for x in range(mean.shape[2]):
+            r, g = float(mean[0, y, x]), float(mean[1, y, x])
+            b, alpha = float(mean[2, y, x]), float(mean[3, y, x])
+            out[0, y, x], out[1, y, x], out[2, y, x] = _solve(
+                max(mean[4, y, x] - r * r, 0.0) + smoothness,
+                mean[5, y, x] - r * g,
+                mean[6, y, x] - r * b,
+                max(mean[7, y, x] - g * g, 0.0) + smoothness,
+                mean[8, y, x] - g * b,
+                max(mean[9, y, x] - b * b, 0.0) + smoothness,
+                mean[10, y, x] - alpha * r,
+                mean[11, y, x] - alpha * g,
+                mean[12, y, x] - alpha * b,
+            )
+            out[3, y, x] = alpha - out[0, y, x] * r - out[1, y, x] * g - out[2, y, x] * b
 
 
 @compiled

@@ -6,7 +6,9 @@ least of all where alpha changes. Solved on a picture of a pixel or two first, t
 ones from the solution before. Each channel is solved on its own, so any colour space will do.
 
 Ours halves the size from level to level, starts the fine levels from the picture itself where
-alpha says which layer is seen, and visits only the unknown band on those.
+alpha says which layer is seen, and visits only the unknown band on those. And it does not believe
+every alpha: where a layer is not seen for sure anywhere near, or where the picture shows clearly
+more of the subject than alpha says, both colours become the camera's, which leaves it as it is.
 """
 
 from __future__ import annotations
@@ -27,24 +29,35 @@ if TYPE_CHECKING:
 
 ANYHOW = 1e-5
 """How much every two neighbours are alike, against the picture's fidelity ..."""
-AT_EDGES = 1.0
+AT_EDGES = 0.1
 """... and how much more so per unit of alpha between them."""
-SWEEPS, FEW_SWEEPS = 10, 2
+SWEEPS, FEW_SWEEPS = 10, 3
 """Passes over a level: of up to ``SMALL`` rows, and of more."""
 SMALL = 36
+SURE = 0.1
+"""Alphas nearer to 0 or 1 than this show one layer for sure ..."""
+NEAR, FAR = 16.0, 32.0
+"""... and places between these distances from it, in pixels, begin to know nothing of it."""
+LEAST_MORE, MORE = 0.2, 0.5
+"""How much more of the subject the colours say than alpha before alpha is doubted, and is wrong."""
+FAINT = 0.05
+"""Alphas below which less and less of the camera is shown for that."""
+ALIKE = 0.04
+"""Layers whose colours differ by less, of the peak, say nothing of alpha."""
 _TRUST = 1e-4
 """The share of the picture from which on a layer's mean outweighs the fallback."""
 REACH = 3
 """Pixels beyond the soft ones that are solved for, too: the kernels interpolate between them."""
 
 
-def layers(picture: Floats, alpha: Floats, fallback: Floats) -> Floats:
+def layers(picture: Floats, alpha: Floats, fallback: Floats, peak: float) -> Floats:
     """Return the colours of subject and old background at every pixel.
 
     Args:
-        picture: float32 ``[h, w, 3]``, in any units.
+        picture: float32 ``[h, w, 3]`` in 0..``peak``.
         alpha: float32 ``[h, w]`` in 0..1.
         fallback: float32 ``[3]``: the colour of a layer that is nowhere seen.
+        peak: The largest sample value.
 
     Returns:
         float32 ``[h, w, 2, 3]``: the subject's, the background's. Where a layer is not seen, what
@@ -58,12 +71,28 @@ def layers(picture: Floats, alpha: Floats, fallback: Floats) -> Floats:
     both = np.stack([_overall(picture, share, fallback) for share in (alpha, 1 - alpha)])
     both = np.asarray(both[None, None], np.float32)
     for seen, share in reversed(levels):
-        height, width = share.shape
-        both = cv2.resize(both.reshape(*both.shape[:2], 6), (width, height))
-        both = np.asarray(both, np.float32).reshape(height, width, 2, 3)
-        wanted = _band(share) if height > SMALL else np.ones(share.shape, np.uint8)
-        _solve(both, seen, share, wanted, SWEEPS if height <= SMALL else FEW_SWEEPS)
+        both = _enlarged(both, share.shape)
+        coarse = share.shape[0] <= SMALL
+        wanted = np.ones(share.shape, np.uint8) if coarse else _band(share)
+        _solve(both, seen, share, wanted, SWEEPS if coarse else FEW_SWEEPS)
+        if coarse:
+            expected = both
+    unsure = np.maximum(_far_from(alpha > 1 - SURE), _far_from(alpha < SURE))
+    likely = _enlarged(expected, alpha.shape)
+    _doubt(both, likely, picture, alpha, unsure, np.float32((ALIKE * peak) ** 2))
     return both
+
+
+def _enlarged(both: Floats, shape: tuple[int, ...]) -> Floats:
+    """Interpolate the colours of a level to the size of the next."""
+    six = cv2.resize(both.reshape(*both.shape[:2], 6), (shape[1], shape[0]))
+    return np.array(six, np.float32).reshape(*shape, 2, 3)
+
+
+def _far_from(sure: NDArray[np.bool_]) -> Floats:
+    """Return 0 near where a layer is seen for sure, 1 far from it, float32."""
+    distance = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(np.clip((distance - NEAR) / (FAR - NEAR), 0, 1), np.float32)
 
 
 def _overall(picture: Floats, share: Floats, fallback: Floats) -> Floats:
@@ -99,6 +128,38 @@ def _solve(both: Floats, picture: Floats, alpha: Floats, wanted: Bits, sweeps: i
                 x = i if sweep % 2 == 0 else width - 1 - i
                 if wanted[y, x]:
                     _relax(both, picture, alpha, y, x)
+
+
+@compiled
+def _doubt(
+    both: Floats, likely: Floats, picture: Floats, alpha: Floats, unsure: Floats, alike: Scalar
+) -> None:
+    """Make both colours the camera's where alpha cannot be right.
+
+    Args:
+        both: float32 ``[h, w, 2, 3]``, changed where alpha is soft.
+        likely: The same from a coarse level, which a pixel's own colour hardly bends.
+        picture: float32 ``[h, w, 3]``.
+        alpha: float32 ``[h, w]``.
+        unsure: float32 ``[h, w]`` in 0..1: how far either layer is.
+        alike: Squared difference of colours below which they say nothing.
+    """
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            a = alpha[y, x]
+            if a <= 0 or a >= 1:
+                continue
+            along = across = np.float32(0)
+            for k in range(3):
+                apart = likely[y, x, 0, k] - likely[y, x, 1, k]
+                along += (picture[y, x, k] - likely[y, x, 1, k]) * apart
+                across += apart * apart
+            more = along / (across + alike) - a
+            doubt = min(max((more - LEAST_MORE) / (MORE - LEAST_MORE), 0.0), 1.0)
+            doubt = np.float32(max(doubt, unsure[y, x]) * min(a / FAINT, 1.0))
+            for k in range(3):
+                both[y, x, 0, k] += doubt * (picture[y, x, k] - both[y, x, 0, k])
+                both[y, x, 1, k] += doubt * (picture[y, x, k] - both[y, x, 1, k])
 
 
 @compiled

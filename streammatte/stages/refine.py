@@ -33,25 +33,31 @@ RADIUS = 2
 """Of the guided filter's window, in pixels of the network's input."""
 SMOOTHNESS = 1e-4
 """The guided filter's epsilon: luma variance (of 0..1) below which it only averages."""
+COLOUR_RADIUS = 6
+"""Of the same, with colour for a guide: three channels tell more places apart than one."""
 LEAST, GREATEST = 0.1, 0.9
 """Alphas that become 0 and 1: the guided filter and the network leave a haze on either side."""
 FINE_RADIUS = 2
 """Of the windows in which colour is asked, in pixels of the matte."""
 FINE_SMOOTHNESS = 2e-4
 """Colour variance (of 0..1) below which it is noise."""
-NEAR, FAR = 2.0, 3.5
+NEAR, FAR = 2.25, 3.5
 """How many times larger the frame is where colours begin to count, and where they count in full."""
 
 
-def snap(mattes: Iterable[Matte]) -> Iterator[Matte]:
+def snap(mattes: Iterable[Matte], quality: Quality = "fast") -> Iterator[Matte]:
     """Pull every matte's edge onto the edge that the picture shows there.
 
-    A guided filter (He, Sun and Tang 2013) with the luma of the view as its guide, at the
-    network's size, then a contrast stretch.
+    A guided filter (He, Sun and Tang 2013) with the view as its guide, at the network's size, then
+    a contrast stretch. ``fast`` looks at luma in small windows; ``fine`` at colour in larger ones.
     """
     for matte in mattes:
-        guide = cv2.cvtColor(matte.view, cv2.COLOR_RGB2GRAY) / np.float32(255)
-        alpha = guided_filter(guide, matte.alpha)
+        if quality == "fine":
+            colours = matte.view.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+            alpha = guided.colour_filter(colours, matte.alpha, COLOUR_RADIUS, SMOOTHNESS)
+        else:
+            guide = cv2.cvtColor(matte.view, cv2.COLOR_RGB2GRAY) / np.float32(255)
+            alpha = guided_filter(guide, matte.alpha)
         yield replace(matte, alpha=np.clip((alpha - LEAST) / (GREATEST - LEAST), 0, 1))
         del matte
 
