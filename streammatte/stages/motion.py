@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-MOST_PIXELS = 384 * 216
-"""Of the small picture: smaller ones lose thin things, larger ones gain little."""
+MOST_PIXELS = 352 * 201
+"""Of the small picture: smaller ones lose thin things, larger ones cost more and gain little."""
+FINEST = 1
+"""Halvings of the small picture down to which is searched: whole it takes five times as long, at a
+quarter of its size the edges of what moves are not found."""
 LEAST_SIDE = 32
 """Of the small picture, in pixels, or no flow is looked for: its patches would not fit."""
 SOFTENING = 1.5
@@ -31,10 +34,11 @@ LEAST_NOISE, MOST_NOISE = 1.5, 4.0
 """Codes between which the noise is believed to be: where most of a picture stands perfectly still
 the rest is not carried without rounding, and one that differs everywhere is not noisy but another
 one."""
-EXPLAINED, UNEXPLAINED = 1.5, 4.0
+EXPLAINED, UNEXPLAINED = 1.5, 6.0
 """Differences, in units of the noise, up to which a flow is believed, and from which it is not."""
 STILL = 0.75
 """Codes: pictures that nowhere differ by more are the same one."""
+ROUNDING = 1e-6
 LEAST_TRUST = 0.35
 """Mean trust below which a flow explains nothing: the few places that fit do so by chance."""
 
@@ -94,46 +98,62 @@ def motion(now: Look, before: Look) -> Motion:
     if min(now.luma.shape) < LEAST_SIDE:
         return Motion(zero, _trust(difference, zero))
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    search.setFinestScale(FINEST)
     flow = np.asarray(search.calc(now.luma, before.luma, None), np.float32)
     return Motion(flow, _trust(_difference(now.colours, _pulled(before.colours, flow)), flow))
 
 
-def carried(plane: Floats, motion: Motion) -> Floats:
-    """Return what belongs to the other picture, brought to where its things are in this one.
+def carried(alpha: Floats, motion: Motion) -> Floats:
+    """Return another picture's matte, brought to where its things are in this one.
+
+    Cubic, for what is carried from frame to frame would be blurred a little more each time.
 
     Args:
-        plane: float32 ``[h, w]`` of any size, over the same field of view as the pictures were.
+        alpha: float32 ``[h, w]`` in 0..1 of any size, over the same field of view as the pictures.
         motion: From this picture to the other.
 
     Returns:
-        float32 ``[h, w]``; ``plane`` itself if nothing moved.
+        float32 ``[h, w]`` in 0..1; ``alpha`` itself if nothing moved.
     """
-    return plane if motion.still else _pulled(plane, _at(motion.flow, plane.shape))
+    if motion.still:
+        return alpha
+    pulled = _pulled(alpha, at_size(motion, alpha.shape).flow, cv2.INTER_CUBIC)
+    # Cubic weights add up to 1 but for rounding; what is solid is to stay so exactly.
+    pulled = pulled * np.float32(1 + 2 * ROUNDING) - np.float32(ROUNDING)
+    return np.asarray(np.clip(pulled, 0, 1, out=pulled), np.float32)
 
 
-def trusted(motion: Motion, shape: tuple[int, ...]) -> Floats:
-    """Return how far the flow explains the picture, at another size: float32 ``shape`` in 0..1."""
-    if motion.trust.shape == shape:
-        return motion.trust
-    return np.asarray(
-        cv2.resize(motion.trust, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32
-    )
+def carried_weight(weight: Floats, motion: Motion) -> Floats:
+    """Return what another picture's matte weighs, brought to where its things are in this one.
+
+    Args:
+        weight: float32 ``[h, w]``, 0 or more, of any size.
+        motion: From this picture to the other.
+
+    Returns:
+        float32 ``[h, w]``; never beyond what was there. ``weight`` itself if nothing moved.
+    """
+    return weight if motion.still else _pulled(weight, at_size(motion, weight.shape).flow)
 
 
-def _at(flow: Floats, shape: tuple[int, ...]) -> Floats:
-    """Return a flow for pictures of another size, in their pixels."""
-    height, width = flow.shape[:2]
+def at_size(motion: Motion, shape: tuple[int, ...]) -> Motion:
+    """Return a motion for mattes of another size, ``(h, w)``: flow in their pixels, and trust."""
+    height, width = motion.trust.shape
     if (height, width) == shape:
-        return flow
-    larger = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(larger * np.array([shape[1] / width, shape[0] / height], np.float32))
+        return motion
+    flow = cv2.resize(motion.flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    flow *= np.array([shape[1] / width, shape[0] / height], np.float32)
+    trust = cv2.resize(motion.trust, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return Motion(np.asarray(flow, np.float32), np.asarray(trust, np.float32), motion.still)
 
 
-def _pulled(picture: NDArray[Any], flow: Floats) -> NDArray[Any]:
+def _pulled(
+    picture: NDArray[Any], flow: Floats, interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[Any]:
     """Return a picture as it looks from where the flow starts; its edge goes on for ever."""
     places = flow + _places(*flow.shape[:2])
     return np.asarray(
-        cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(picture, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
     )
 
 

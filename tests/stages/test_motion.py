@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streammatte.stages.motion import LEAST_SIDE, MOST_PIXELS, carried, look, motion, trusted
+from streammatte.stages.motion import LEAST_SIDE, MOST_PIXELS, at_size, carried, look, motion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def test_a_matte_of_any_size_is_carried(shape: tuple[int, int]) -> None:
 
     result = carried(sized(old), moved)
     assert result.dtype == np.float32
-    trust = trusted(moved, shape)
+    trust = at_size(moved, shape).trust
     assert trust.shape == shape
     assert 0 <= trust.min() <= trust.max() <= 1
     carried_off, left_behind = np.abs(result - sized(alpha)), np.abs(sized(old) - sized(alpha))
