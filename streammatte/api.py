@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BackgroundFit,
         Decoder,
         Decontaminate,
+        Every,
         MatteOptions,
         NetworkOptions,
         Precision,
@@ -41,7 +42,7 @@ def render(
     device: str = "auto",
     precision: Precision = "auto",
     require_gpu: bool = False,
-    every: int = 1,
+    every: Every = 1,
     batch: int | None = None,
     quality: Quality = "balanced",
     temporal: Temporal | None = None,
@@ -81,7 +82,8 @@ def render(
         device: Where: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         precision: ``auto`` is fp32 on a CPU and fp16 on a GPU.
         require_gpu: Fail rather than run on a CPU.
-        every: The network sees every N-th frame; the frames between keep the matte.
+        every: The network sees every N-th frame, and what is new; to the frames between, mattes
+            are carried along the motion. ``auto`` lets it look when enough has changed.
         batch: Frames that the network sees at once; ``None`` for what the runtime gains from.
         quality: ``live``, ``balanced`` or ``best``: sets what is ``None`` of the following.
         temporal: How mattes are steadied over time: ``off``, ``live`` (by the frames before),
@@ -157,7 +159,7 @@ def mattes(
     device: str = "auto",
     precision: Precision = "auto",
     require_gpu: bool = False,
-    every: int = 1,
+    every: Every = 1,
     batch: int | None = None,
     quality: Quality = "balanced",
     temporal: Temporal | None = None,

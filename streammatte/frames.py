@@ -285,6 +285,8 @@ class Matte:
     """What the network saw: uint8 R'G'B' ``[h, w, 3]``, smaller than the frame."""
     alpha: NDArray[np.float32]
     """float32 ``[h, w]`` in 0..1, at the size of ``view`` or at that of the frame."""
+    inferred: bool = True
+    """Whether it was made for this frame, rather than carried here from others."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ Refine = Literal["fast", "fine"]
 Decontaminate = Literal["off", "fast", "fine"]
 Subject = Literal["all", "largest"]
 Precision = Literal["auto", "fp32", "fp16"]
+Every = int | Literal["auto"]
 Decoder = Literal["auto", "cpu", "cuda"]
 Time = str | float | Fraction
 """``[hours:]minutes:seconds``, or seconds."""
@@ -189,6 +190,19 @@ def make_window(
     return Window(begin, end)
 
 
+def parse_every(text: str) -> Every:
+    """Read ``5`` or ``auto``.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise UsageError(f"--every: {text!r} is not a number; give 1 to {MOST_BETWEEN}, or auto")
+    return int(text)
+
+
 def parse_size(text: str) -> int | tuple[int, int]:
     """Read ``1024`` (the shorter side) or ``576x1024`` (height, then width) in pixels.
 
@@ -222,8 +236,9 @@ class NetworkOptions:
     device: str = "auto"
     precision: Precision = "auto"
     require_gpu: bool = False
-    every: int = 1
-    """The network sees every N-th frame; the frames between keep the matte."""
+    every: Every = 1
+    """The network sees every N-th frame, and what is new; to the frames between, mattes are carried
+    along the motion. ``auto`` lets it look when the picture has changed enough."""
     batch: int | None = None
     """Frames that the network sees at once; ``None`` for what the runtime gains from."""
 
@@ -234,12 +249,13 @@ class NetworkOptions:
         size = self.size if isinstance(self.size, tuple) else (self.size or 1,)
         if not all(isinstance(side, int) for side in size):
             raise UsageError(f"size must be a number or (width, height), got {self.size!r}")
-        for flag, value, most in (
-            ("--every", self.every, MOST_BETWEEN),
-            ("--batch", self.batch, MOST_AT_ONCE),
+        for flag, value, most, word in (
+            ("--every", self.every, MOST_BETWEEN, "auto"),
+            ("--batch", self.batch, MOST_AT_ONCE, None),
         ):
-            if value is not None and not (isinstance(value, int) and 1 <= value <= most):
-                raise UsageError(f"{flag} must be 1 to {most}, got {value}")
+            if value != word and not (isinstance(value, int) and 1 <= value <= most):
+                words = f" or {word}" if word else ""
+                raise UsageError(f"{flag} must be 1 to {most}{words}, got {value}")
 
 
 @dataclass(frozen=True)

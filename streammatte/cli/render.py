@@ -22,6 +22,7 @@ from streammatte.options import (
     Zone,
     make_window,
     parse_bitrate,
+    parse_every,
     parse_size,
 )
 from streammatte.runtimes import RUNTIMES
@@ -133,7 +134,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="the network's input in pixels: its shorter side, or HEIGHTxWIDTH (the model's own)",
     )
     group.add_argument(
-        "--every", type=int, default=1, metavar="N", help="show it every N-th frame only (1)"
+        "--every", default="1", metavar="N", help="show it every N-th frame only, or auto (1)"
     )
     group.add_argument(
         "--runtime", default="auto", metavar="NAME", help=f"{', '.join(RUNTIMES)} (auto)"
@@ -220,7 +221,7 @@ def _options(arguments: Any) -> RenderOptions:
             device=arguments.device,
             precision=arguments.precision,
             require_gpu=arguments.require_gpu,
-            every=arguments.every,
+            every=parse_every(arguments.every),
             batch=arguments.batch,
         ),
         matte=MatteOptions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from streammatte.errors import RuntimeFailure
 from streammatte.frames import Matte
 from streammatte.runtimes.base import Flight
-from streammatte.stages.smooth import is_other_scene
+from streammatte.stages import propagate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from streammatte.frames import Frame, Picture
     from streammatte.meters import Meters
+    from streammatte.options import Every
     from streammatte.runtimes.base import Runtime
+    from streammatte.stages.propagate import Turn
 
 
 LEAST_CLEAR = 0.01
@@ -44,18 +46,28 @@ class Coverage:
         self.frames = 0
         self.found = 0
         """Frames in which the subject takes ``LEAST_FOUND`` of the picture."""
+        self.inferred = 0
+        """Frames that the network saw, or that brought their matte."""
 
     def watch(self, mattes: Iterable[Matte]) -> Iterator[Matte]:
         """Pass the mattes on."""
         for matte in mattes:
             self.frames += 1
             self.found += float(matte.alpha.mean()) >= LEAST_FOUND
+            self.inferred += matte.inferred
             yield matte
             del matte
 
     @property
     def notes(self) -> list[str]:
-        """A sentence if nobody was found, or hardly ever."""
+        """A sentence if nobody was found, or hardly ever, or if mattes were carried along."""
+        if self.inferred == self.frames:
+            return self._missing
+        seen = f"the network saw {self.inferred} of {self.frames} frames"
+        return [*self._missing, f"{seen}; the mattes between were carried along the motion"]
+
+    @property
+    def _missing(self) -> list[str]:
         hint = "'streammatte models list' says what networks know"
         if not self.found:
             return [f"nobody was found in any frame; {hint}"]
@@ -65,9 +77,15 @@ class Coverage:
 
 
 def infer(
-    frames: Iterable[Frame], network: Runtime, size: tuple[int, int], meters: Meters, every: int = 1
+    frames: Iterable[Frame],
+    network: Runtime,
+    size: tuple[int, int],
+    meters: Meters,
+    every: Every = 1,
+    *,
+    ahead: bool = True,
 ) -> Iterator[Matte]:
-    """Let the network see every N-th frame; the frames between keep the last matte.
+    """Let the network see every N-th frame; to the frames between, mattes are carried.
 
     Frames are held back until the network has as many as it takes at once.
 
@@ -76,62 +94,65 @@ def infer(
         network: What makes mattes.
         size: ``(width, height)`` of its input.
         meters: Told how long it takes.
-        every: N; a new scene is seen whatever its turn.
+        every: N, or ``auto``; see ``propagate.turns``.
+        ahead: Whether frames between wait for the next matte; see ``propagate.fill``.
 
     Raises:
         RuntimeFailure: if the engine fails, or its mattes are no numbers.
     """
+    turns = propagate.turns(_viewed(frames, size, meters), every)
+    if every == 1:
+        mattes = _straight(_answers(turns, network, meters))
+    else:
+        answers = _answers(meters.watch("propagate", turns), network, meters)
+        mattes = meters.watch("propagate", propagate.fill(answers, ahead=ahead))
+    for matte in mattes:
+        yield _within_own_alpha(matte)
+        del matte
+
+
+def _viewed(
+    frames: Iterable[Frame], size: tuple[int, int], meters: Meters
+) -> Iterator[tuple[Frame, NDArray[np.uint8]]]:
+    """Scale the frames to what the network sees."""
+    scaler = VideoReformatter()
+    for frame in frames:
+        with meters.measure("network input"):
+            view = frame.picture.view(*size, scaler)
+        yield frame, view
+        del frame
+
+
+def _answers(
+    turns: Iterable[Turn], network: Runtime, meters: Meters
+) -> Iterator[tuple[Turn, NDArray[np.float32] | None]]:
+    """Yield every frame with the network's matte, or ``None`` if it does not see it."""
     flight = Flight(network)
-    under_way: deque[list[_Seen]] = deque()
-    last: NDArray[np.float32] | None = None
-    for group in _grouped(_in_turn(frames, size, meters, every), network.batch):
+    under_way: deque[list[Turn]] = deque()
+    for group in _grouped(turns, network.batch):
         _send(group, flight, meters)
         under_way.append(group)
         del group
         if len(under_way) == flight.slots:
-            for matte in _answered(under_way.popleft(), flight, last, meters, network):
-                last = matte.alpha
-                yield _within_own_alpha(matte)
-                del matte
+            yield from _answered(under_way.popleft(), flight, meters, network)
     while under_way:
-        for matte in _answered(under_way.popleft(), flight, last, meters, network):
-            last = matte.alpha
-            yield _within_own_alpha(matte)
-            del matte
+        yield from _answered(under_way.popleft(), flight, meters, network)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    frame: Frame
-    view: NDArray[np.uint8]
-    wanted: bool
-    """Whether the network is to see it."""
+def _straight(answers: Iterable[tuple[Turn, NDArray[np.float32] | None]]) -> Iterator[Matte]:
+    """Make mattes of what the network says of every frame."""
+    for turn, alpha in answers:
+        assert alpha is not None
+        yield Matte(turn.frame, turn.view, alpha)
+        del turn
 
 
-def _in_turn(
-    frames: Iterable[Frame], size: tuple[int, int], meters: Meters, every: int
-) -> Iterator[_Seen]:
-    """Scale the frames, and decide which of them the network sees."""
-    scaler = VideoReformatter()
-    left = 0
-    before: NDArray[np.uint8] | None = None
-    for frame in frames:
-        with meters.measure("network input"):
-            view = frame.picture.view(*size, scaler)
-        if left == 0 or before is None or is_other_scene(before, view):
-            left = every
-        left -= 1
-        yield _Seen(frame, view, wanted=left == every - 1)
-        before = view if every > 1 else None
-        del frame
-
-
-def _grouped(frames: Iterable[_Seen], batch: int) -> Iterator[list[_Seen]]:
+def _grouped(turns: Iterable[Turn], batch: int) -> Iterator[list[Turn]]:
     """Hold frames back until there are as many for the network as it takes at once."""
-    group: list[_Seen] = []
-    for seen in frames:
-        group.append(seen)
-        del seen
+    group: list[Turn] = []
+    for turn in turns:
+        group.append(turn)
+        del turn
         if sum(each.wanted for each in group) % batch == 0 or len(group) == MOST_HELD:
             whole, group = group, []
             yield whole
@@ -140,33 +161,27 @@ def _grouped(frames: Iterable[_Seen], batch: int) -> Iterator[list[_Seen]]:
         yield group
 
 
-def _send(group: list[_Seen], flight: Flight, meters: Meters) -> None:
+def _send(group: list[Turn], flight: Flight, meters: Meters) -> None:
     """Send what the network is to see of a group on its way."""
-    if views := [seen.view for seen in group if seen.wanted]:
+    if views := [turn.view for turn in group if turn.wanted]:
         with meters.measure("network"):
             flight.submit(np.stack(views))
 
 
 def _answered(
-    group: list[_Seen],
-    flight: Flight,
-    last: NDArray[np.float32] | None,
-    meters: Meters,
-    network: Runtime,
-) -> Iterator[Matte]:
-    """Yield a matte for each frame of a group: its own, or that of the frame before."""
+    group: list[Turn], flight: Flight, meters: Meters, network: Runtime
+) -> Iterator[tuple[Turn, NDArray[np.float32] | None]]:
+    """Yield each frame of a group with its matte, if the network has seen it."""
     alphas = np.empty((0, 1), np.float32)
-    if count := sum(seen.wanted for seen in group):
+    if count := sum(turn.wanted for turn in group):
         with meters.measure("network"):
             alphas = flight.collect()[:count]  # what fills a batch up is nobody's matte
     _check_numbers(alphas, network)
     answers = iter(alphas[:, 0])
     while group:
-        seen = group.pop(0)
-        last = next(answers) if seen.wanted else last
-        assert last is not None
-        yield Matte(seen.frame, seen.view, last)
-        del seen
+        turn = group.pop(0)
+        yield turn, next(answers) if turn.wanted else None
+        del turn
 
 
 def _check_numbers(alphas: NDArray[np.float32], network: Runtime) -> None:

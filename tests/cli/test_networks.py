@@ -89,7 +89,7 @@ def test_an_onnx_file_that_does_not_fit(render: Run, folder: Path) -> None:
         (["--model", "rmbg-2.0", "--commercial-only"], 5, "rmbg-2.0 is not for commercial use"),
         ([*LITE[:4], "--size", "100x300"], 2, "--size for birefnet-lite"),
         (["--size", "1x2x3"], 2, "--size: '1x2x3' is not a size"),
-        (["--every", "0"], 2, "--every must be 1 to 1000, got 0"),
+        (["--every", "0"], 2, "--every must be 1 to 1000 or auto, got 0"),
         (["--batch", "0"], 2, "--batch must be 1 to 64, got 0"),
         ([*LITE, "--device", "warp"], 2, "warp"),
         ([*LITE, "--device", "cpu", "--require-gpu"], 2, "contradict each other"),

@@ -10,7 +10,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from streammatte.errors import RuntimeFailure
-from streammatte.frames import Matte
+from streammatte.frames import Matte, Picture
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
 from streammatte.runtimes import Placement
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streammatte.frames import Frame, Layout
+    from streammatte.options import Every
 
 SIZE = (64, 32)
 
@@ -85,13 +86,28 @@ def test_frames_come_out_one_by_one_in_order() -> None:
         assert asked == list(range(index + 1))
 
 
+def still(count: int, change: int | None = None) -> Iterator[Frame]:
+    """One picture again and again; from frame ``change`` on another one."""
+    (first,) = frames(1)
+    layout, colour = first.picture.layout, first.picture.colour
+    other = Picture.of([plane[::-1] for plane in first.picture.planes], layout, colour)
+    for pts in range(count):
+        changed = change is not None and pts >= change
+        yield replace(first, pts=pts, picture=other if changed else first.picture)
+
+
+def answers_of(mattes: list[Matte]) -> list[int]:
+    """Return whose answer each frame got."""
+    return [round(np.log(float(each.alpha.max())) / np.log(0.9)) for each in mattes]
+
+
 def turns(every: int, batch: int, count: int) -> tuple[Spy, list[int]]:
     """Show frames to a network; return it, and whose answer each frame got."""
     network = Spy(SIZE, batch)
-    mattes = list(matte.infer(frames(count), network, SIZE, Meters(), every))
+    clip = frames(count) if every == 1 else still(count)
+    mattes = list(matte.infer(clip, network, SIZE, Meters(), every, ahead=False))
     assert [each.frame.pts for each in mattes] == list(range(count))
-    levels = [float(each.alpha.max()) for each in mattes]
-    return network, [round(np.log(level) / np.log(0.9)) for level in levels]
+    return network, answers_of(mattes)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8])
@@ -112,7 +128,7 @@ def test_the_network_sees_every_nth_frame(every: int, batch: int) -> None:
     assert len(network.seen) == -(-13 // every)
 
 
-def test_frames_between_do_not_wait() -> None:
+def test_frames_between_do_not_wait_if_told_so() -> None:
     asked = []
 
     def source() -> Iterator[Frame]:
@@ -120,24 +136,18 @@ def test_frames_between_do_not_wait() -> None:
             asked.append(frame.pts)
             yield frame
 
-    for index, _ in enumerate(matte.infer(source(), Spy(SIZE), SIZE, Meters(), 3)):
+    mattes = matte.infer(source(), Spy(SIZE), SIZE, Meters(), 3, ahead=False)
+    for index, each in enumerate(mattes):
         assert asked == list(range(index + 1))
+        assert each.inferred == (index % 3 == 0)
 
 
 def test_a_new_scene_does_not_wait_for_its_turn() -> None:
     """Nor does it count as one: the next turn is a whole round later."""
 
-    def source() -> Iterator[Frame]:
-        for frame in frames(12):
-            if frame.pts >= 5:
-                for plane in frame.picture.planes:
-                    plane[:] = plane[::-1]
-            yield frame
-
-    network = Spy(SIZE)
-    mattes = list(matte.infer(source(), network, SIZE, Meters(), 4))
-    levels = [round(np.log(float(each.alpha.max())) / np.log(0.9)) for each in mattes]
-    assert levels == [0, 0, 0, 0, 1, 2, 2, 2, 2, 3, 3, 3]
+    mattes = list(matte.infer(still(12, 5), Spy(SIZE), SIZE, Meters(), 4, ahead=False))
+    assert answers_of(mattes) == [0, 0, 0, 0, 1, 2, 2, 2, 2, 3, 3, 3]
+    assert [each.inferred for each in mattes] == [index in (0, 4, 5, 9) for index in range(12)]
 
 
 @pytest.mark.parametrize(
@@ -178,14 +188,14 @@ def test_what_is_see_through_in_the_footage_stays_so(depth: int) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_see_through_in_one_frame_is_not_kept_for_the_next(batch: int) -> None:
     """The frames between keep the network's matte, not what the footage's alpha left of it."""
-    first, second, third, fourth = frames(4)
+    first, second, third, fourth = still(4)
     layout = first.picture.layout.with_alpha(alpha=True)
     half = np.ones((90, 160))
     half[:, :80] = 0
     shown = [with_alpha(frame, half, layout) for frame in (first, third)]
     whole = [with_alpha(frame, 1.0, layout) for frame in (second, fourth)]
     clip = [shown[0], whole[0], shown[1], whole[1]]
-    mattes = list(matte.infer(clip, Spy(SIZE, batch), SIZE, Meters(), 3))
+    mattes = list(matte.infer(clip, Spy(SIZE, batch), SIZE, Meters(), 3, ahead=False))
     disc = mattes[1].alpha
     assert disc[16, 29] == 1
     assert (disc[:, ::-1] == disc).all()
@@ -309,12 +319,17 @@ class Ahead(Spy):
         raise AssertionError(f"{len(images)} were not taken ahead")
 
 
-@pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 2), (2, 1), (3, 2), (50, 1)])
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize(
+    ("every", "batch"), [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2), (50, 1), ("auto", 1), ("auto", 2)]
+)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 13])
-def test_frames_under_way_come_out_as_if_one_by_one(every: int, batch: int, count: int) -> None:
+def test_frames_under_way_come_out_as_if_one_by_one(
+    every: Every, batch: int, count: int, wait: bool
+) -> None:
     ahead, plain = Ahead(SIZE, batch), Spy(SIZE, batch)
-    found = list(matte.infer(frames(count), ahead, SIZE, Meters(), every))
-    truth = list(matte.infer(frames(count), plain, SIZE, Meters(), every))
+    found = list(matte.infer(frames(count), ahead, SIZE, Meters(), every, ahead=wait))
+    truth = list(matte.infer(frames(count), plain, SIZE, Meters(), every, ahead=wait))
     assert [each.frame.pts for each in found] == list(range(count))
     for one, other in zip(found, truth, strict=True):
         np.testing.assert_array_equal(one.alpha, other.alpha)
