@@ -32,7 +32,7 @@ ANYHOW = 1e-5
 AT_EDGES = 0.1
 """... and how much more so per unit of alpha between them."""
 SWEEPS, FEW_SWEEPS = 10, 3
-"""Passes over a level: of up to ``SMALL`` rows, and of more."""
+"""Passes over a level: of up to ``SMALL`` rows or columns, and of more."""
 SMALL = 36
 SURE = 0.1
 """Alphas nearer to 0 or 1 than this show one layer for sure ..."""
@@ -64,7 +64,7 @@ def layers(picture: Floats, alpha: Floats, fallback: Floats, peak: float) -> Flo
         the places nearby suggest.
     """
     levels = [(picture, alpha)]
-    while min(levels[-1][1].shape) > 1:
+    while max(levels[-1][1].shape) > 1:
         seen, share = levels[-1]
         size = ((share.shape[1] + 1) // 2, (share.shape[0] + 1) // 2)
         levels.append((_shrunk(seen, size), _shrunk(share, size)))
@@ -72,7 +72,7 @@ def layers(picture: Floats, alpha: Floats, fallback: Floats, peak: float) -> Flo
     both = np.asarray(both[None, None], np.float32)
     for seen, share in reversed(levels):
         both = _enlarged(both, share.shape)
-        coarse = share.shape[0] <= SMALL
+        coarse = min(share.shape) <= SMALL
         wanted = np.ones(share.shape, np.uint8) if coarse else _band(share)
         _solve(both, seen, share, wanted, SWEEPS if coarse else FEW_SWEEPS)
         if coarse:

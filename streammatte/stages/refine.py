@@ -39,7 +39,7 @@ LEAST, GREATEST = 0.1, 0.9
 """Alphas that become 0 and 1: the guided filter and the network leave a haze on either side."""
 FINE_RADIUS = 2
 """Of the windows in which colour is asked, in pixels of the matte."""
-FINE_SMOOTHNESS = 2e-4
+FINE_SMOOTHNESS = 1e-3
 """Colour variance (of 0..1) below which it is noise."""
 NEAR, FAR = 2.25, 3.5
 """How many times larger the frame is where colours begin to count, and where they count in full."""

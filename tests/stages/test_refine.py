@@ -1,15 +1,19 @@
-"""The guided filter is the textbook's, and mattes reach full size without losing their ends."""
+"""Guided filters pull edges to where the picture has them; mattes keep their ends at full size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streammatte.frames import Frame, Layout, Matte
+from streammatte.colour import SRGB, Colour, Matrix
+from streammatte.convert import from_rgb
+from streammatte.frames import Frame, Layout, Matte, Picture
 from streammatte.sources.synthetic import Synthetic
 from streammatte.stages import refine
 
@@ -122,3 +126,146 @@ def test_an_alpha_of_full_size_is_only_rounded() -> None:
     alpha = np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20)
     result = refine.enlarge(alpha, 20, 10, Layout("yuv", 10))
     assert (result == np.round(alpha.astype(np.float64) * 65535)).all()
+
+
+# --- Along the frame's colours -------------------------------------------------------------------
+
+RED, GREEN = np.array([200, 60, 60]), np.array([60, 131, 60])
+"""The same luma (BT.601), so that a filter with a grey guide sees nothing."""
+
+
+def slanted(height: int, width: int, blur: float = 0.8) -> Floats:
+    """Return an alpha with a slanted, wavy edge, as sharp as a lens has it."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    edge = width * (0.4 + 0.2 * y / height + 0.02 * np.sin(y / 3))
+    return np.asarray(np.clip(0.5 + (edge - x) / (2 * blur), 0, 1), np.float32)
+
+
+def shown(alpha: Floats, front: Any = RED, back: Any = GREEN, noise: float = 0) -> Floats:
+    """Return R'G'B' in 0..1: two colours and their mixtures."""
+    rgb = (alpha[..., None] * front + (1 - alpha[..., None]) * back) / 255
+    rgb += noise / 255 * np.random.default_rng(1).standard_normal(rgb.shape)
+    return np.asarray(np.clip(rgb, 0, 1), np.float32)
+
+
+def codes(rgb: Floats) -> NDArray[np.uint8]:
+    return np.rint(rgb * 255).astype(np.uint8)
+
+
+def shrunk(alpha: Floats, width: int, height: int) -> Floats:
+    return np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def off(result: Floats, truth: Floats) -> float:
+    return float(np.abs(result - truth).mean())
+
+
+def test_edges_are_found_by_colour_where_luma_is_constant() -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 60, 40)
+    picture = codes(shown(truth))
+    assert np.ptp(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) <= 2
+    assert off(refine.fine(low, picture), truth) < 0.35 * off(refine.fast(low, picture), truth)
+
+
+def test_a_picture_without_colours_adds_nothing_wrong() -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 60, 40)
+    flat = np.full((160, 240, 3), 90, np.uint8)
+    noisy = codes(shown(truth, RED, RED, noise=4))
+    interpolated = off(refine.fast(low, flat), truth)
+    assert off(refine.fine(low, flat), truth) < interpolated
+    assert off(refine.fine(low, noisy), truth) < 1.02 * interpolated
+
+
+@pytest.mark.parametrize("noise", [0, 3])
+def test_twice_the_size_is_never_worse_than_interpolation_whatever_is_seen(noise: float) -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 120, 80)
+    texture = np.random.default_rng(2).integers(0, 256, (160, 240, 3), np.uint8)
+    for picture in (codes(shown(truth, noise=noise)), texture):
+        assert off(refine.fine(low, picture), truth) < off(refine.fast(low, picture), truth)
+    assert (refine.fine(low, texture) == refine.fine(low, texture[::-1].copy())).all()
+
+
+def test_colours_begin_to_count_gradually() -> None:
+    """No jump in quality between one size and the next."""
+    picture, flat = codes(shown(slanted(160, 240))), np.full((160, 240, 3), 90, np.uint8)
+    changes = []
+    for height in (71, 70, 60, 50, 40):
+        low = shrunk(slanted(160, 240), height * 3 // 2, height)
+        changes.append(off(refine.fine(low, picture), refine.fine(low, flat)))
+    assert changes == sorted(changes)
+    assert changes[0] == 0 < changes[1] < 0.1 * changes[-1]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_without_an_edge_fine_is_fast(level: float) -> None:
+    texture = np.random.default_rng(3).integers(0, 256, (90, 120, 3), np.uint8)
+    low = np.full((20, 30), level, np.float32)
+    assert (refine.fine(low, texture) == refine.fast(low, texture)).all()
+
+
+def test_away_from_the_edge_nothing_changes() -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 60, 40)
+    texture = np.random.default_rng(3).integers(0, 256, (160, 240, 3), np.uint8)
+    fine, fast = refine.fine(low, texture), refine.fast(low, texture)
+    near = cv2.dilate(((truth > 0) & (truth < 1)).astype(np.uint8), np.ones((33, 33))) > 0
+    assert (fine[~near] == fast[~near]).all()
+    assert set(np.unique(fast[~near])) == {0, 1}
+
+
+def test_the_average_of_the_fine_matte_is_the_networks() -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 60, 40)
+    picture = codes(shown(truth, noise=2))
+    for result, most in ((refine.fast(low, picture), 1.0), (refine.fine(low, picture), 0.35)):
+        away = off(shrunk(result, 60, 40), low)
+        assert away <= most * off(shrunk(refine.fast(low, picture), 60, 40), low)
+
+
+def picture_of(rgb: Floats, layout: Layout) -> Picture:
+    colour = Colour(Matrix.BT709, full_range=False) if layout.family == "yuv" else SRGB
+    return from_rgb(rgb, layout, colour)
+
+
+LAYOUTS = [Layout("yuv", depth, x, y) for depth in (8, 10, 16) for x, y in ((0, 0), (1, 0), (1, 1))]
+LAYOUTS += [Layout("yuv", 8, 0, 1), Layout("rgb", 8), Layout("rgb", 16)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_the_frames_own_planes_are_the_guide(layout: Layout) -> None:
+    truth = slanted(162, 242)
+    low = shrunk(truth, 60, 40)
+    picture = picture_of(shown(truth), layout)
+    fast = refine.enlarge(low, 242, 162, layout)
+    fine = refine.enlarge_fine(low, picture, VideoReformatter())
+    assert fine.dtype == fast.dtype == layout.dtype
+    opaque = np.float32(np.iinfo(layout.dtype).max)
+    error = off(fine / opaque, truth) / off(fast / opaque, truth)
+    assert error < (0.7 if layout.chroma_x or layout.chroma_y else 0.45)
+
+
+@pytest.mark.parametrize("layout", [Layout("yuv", 8, 1, 1), Layout("yuv", 10, 1, 0)])
+@pytest.mark.parametrize("size", [(97, 65), (1, 1), (1, 90), (90, 1), (3, 200), (20, 10), (8, 8)])
+@pytest.mark.parametrize("low", [(20, 10), (1, 1), (7, 64)])
+def test_any_size_goes(layout: Layout, size: tuple[int, int], low: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    picture = picture_of(rng.random((size[1], size[0], 3), np.float32), layout)
+    alpha = np.rint(rng.random((low[1], low[0]), np.float32))
+    result = refine.enlarge_fine(alpha, picture, VideoReformatter())
+    assert result.shape == (size[1], size[0])
+    assert result.dtype == layout.dtype
+    if low[0] >= size[0] or low[1] >= size[1]:
+        assert (result == refine.enlarge(alpha, *size, layout)).all()
+
+
+def test_snapping_by_colour_finds_what_luma_does_not_show() -> None:
+    truth = slanted(48, 72)
+    soft = cv2.GaussianBlur(truth, (0, 0), 2)
+    matte = matte_of(codes(shown(truth)), np.asarray(soft, np.float32))
+    (fast,), (fine,) = refine.snap([matte]), refine.snap([matte], "fine")
+    assert off(fine.alpha, truth) < 0.5 * off(fast.alpha, truth)
+    assert fine.alpha.dtype == np.float32
+    assert 0 <= fine.alpha.min() <= fine.alpha.max() <= 1
