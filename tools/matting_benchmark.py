@@ -23,7 +23,8 @@ Clips have exact truth: cut-outs that move before photographs, made by ``../shar
 so that all subjects count, the truth damaged as networks damage it; ``--network`` names others.
 
 Where mattes are compared they came to the picture's size the same way. Ratios are geometric means
-over clips; clips of what a network does not know (J below 50 %) are left out of them and named.
+over clips; clips of what a network does not know (J below 50 %) are left out of them and named,
+but persons always count.
 Milliseconds are processor time of the method itself, on one thread, as medians over clips. It
 prints tables and what the project promises; beside them a contact sheet and JSON are written.
 """
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from matting.ours import Source
 
 PARTS = ("steady", "every", "edges", "colours")
-FULL, QUICK = Recipe(), Recipe(clips=4, frames=16, scenes=("talk", "walk", "cut", "enter"))
+FULL = Recipe()
+QUICK = Recipe(clips=4, frames=16, size=(640, 360), scenes=("talk", "walk", "cut", "enter"))
 LARGE = Recipe(frames=4, size=(1920, 1080))
 """What edges and colours are tried on."""
 QUICK_STRIDE = 4
@@ -154,13 +156,16 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--count", type=_count, help="how many clips it makes (one a scene)")
     what.add_argument("--frames", type=_count, help=f"of each clip ({FULL.frames})")
-    what.add_argument("--size", type=_size, help="of clips it makes (960x540)")
+    what.add_argument("--size", type=_size, help="of clips it makes (960x540, quick 640x360)")
     what.add_argument("--seed", type=int, help=f"of clips it makes ({FULL.seed})")
     what.add_argument(
         "--network",
         action="append",
         metavar="NAME|PATH.onnx|damage",
         help="whose mattes; may be said more than once (selfie and damage)",
+    )
+    what.add_argument(
+        "--network-size", type=_side, metavar="N|WxH", help="of its input (the network's default)"
     )
 
 
@@ -194,6 +199,10 @@ def _size(text: str) -> tuple[int, int]:
     return _count(width), _count(height)
 
 
+def _side(text: str) -> int | tuple[int, int]:
+    return _size(text) if "x" in text else _count(text)
+
+
 def _scenes(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
@@ -212,7 +221,8 @@ def planned(told: argparse.Namespace) -> Plan:
     moving = _moving(told) if parts & {"steady", "every"} else []
     large = _large(told, moving) if parts & {"edges", "colours"} else []
     names = told.network or ["selfie", ours.DAMAGE]
-    return Plan(told.only, moving, large, [ours.open_source(name, told.cache) for name in names])
+    sources = [ours.open_source(name, told.cache, told.network_size) for name in names]
+    return Plan(told.only, moving, large, sources)
 
 
 def _recipe(told: argparse.Namespace, base: Recipe) -> Recipe:

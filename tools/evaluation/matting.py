@@ -101,6 +101,22 @@ def unconnected(prediction: Floats, truth: Floats) -> Floats:
     Returns:
         float32 ``[h, w]`` in 0..1.
     """
+    result = np.zeros(prediction.shape, np.float32)
+    place = _around(np.maximum(prediction, truth) >= np.float32(1 / STEPS))
+    # Elsewhere both are at the lowest level and too little above it to matter.
+    result[place] = _unconnected(prediction[place], truth[place])
+    return result
+
+
+def _around(mask: Mask) -> tuple[slice, slice]:
+    """Return the smallest rectangle that has all of a mask."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _unconnected(prediction: Floats, truth: Floats) -> Floats:
     both = np.minimum(prediction, truth)
     level = np.zeros(both.shape, np.float32)
     lost = np.zeros(both.shape, bool)

@@ -9,7 +9,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from streammatte.models import load_card
 from streammatte.options import NetworkOptions
 from streammatte.runtimes.base import Port
 from streammatte.stages import composite, foreground, matte, refine, smooth
+from streammatte.stages.scenes import is_other_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -112,6 +113,8 @@ class Shown:
     """A clip as the product sees it, and what makes its mattes."""
 
     frames: list[Frame]
+    views: list[Bytes]
+    """What the network sees of them: uint8 R'G'B' ``[h, w, 3]``."""
     size: Size
     """``(width, height)`` of the network's input."""
     runtime: Recorded
@@ -153,21 +156,27 @@ class Damage:
         name = f"{self._seed}/{clip.name}".encode()
         seed = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big")
         alphas = damage.damaged(clip.truths(), seed, clip.rate, size)
-        runtime = Recorded(_views(frames, size), alphas, "the truth, damaged")
-        return Shown(frames, size, runtime, coarse=False)
+        views = _views(frames, size)
+        runtime = Recorded(views, alphas, "the truth, damaged")
+        return Shown(frames, views, size, runtime, coarse=False)
 
 
 class Network:
     """A network of the product's, or an ONNX file."""
 
-    def __init__(self, model: str, cache: Path) -> None:
+    def __init__(self, model: str, cache: Path, size: int | Size | None = None) -> None:
         """Find out about the network.
+
+        Args:
+            model: Its name or path.
+            cache: Where its mattes are kept.
+            size: Of its input: the shorter side, or ``(width, height)``; ``None`` for its default.
 
         Raises:
             StreamMatteError: if there is none of that name.
         """
         self.name = model
-        self._wish, self._cache = NetworkOptions(model=model), cache
+        self._wish, self._cache, self._size = NetworkOptions(model=model), cache, size
         self._card = load_card(model)
         self._engines: dict[Size, pipeline.Engine] = {}
 
@@ -175,10 +184,13 @@ class Network:
         """See ``Source``."""
         del clip
         picture = frames[0].picture
-        size = self._card.input_size(picture.width, picture.height, lines)
+        if lines is not None:  # small pictures are tried with the least it takes
+            least, most = self._card.short_side_range
+            lines = min(max(lines, least), most)
+        size = self._card.input_size(picture.width, picture.height, lines or self._size)
         views = _views(frames, size)
         runtime = Recorded(views, self._mattes(views, size), self.name)
-        return Shown(frames, size, runtime, self._card.coarse)
+        return Shown(frames, views, size, runtime, self._card.coarse)
 
     def _mattes(self, views: list[Bytes], size: Size) -> list[Floats]:
         """Return the network's mattes, which are kept: large networks take seconds each."""
@@ -208,9 +220,9 @@ def _views(frames: Sequence[Frame], size: Size) -> list[Bytes]:
     return [frame.picture.view(*size, scaler) for frame in frames]
 
 
-def open_source(name: str, cache: Path) -> Source:
+def open_source(name: str, cache: Path, size: int | Size | None = None) -> Source:
     """Return a source of mattes: ``damage``, a network's name, or the path of an ONNX file."""
-    return Damage() if name == DAMAGE else Network(name, cache)
+    return Damage() if name == DAMAGE else Network(name, cache, size)
 
 
 # ---- stages over mattes
@@ -238,7 +250,7 @@ def _settled(mattes: Iterable[Matte]) -> Iterator[Matte]:
     """Do what the product did at first: lean unsure pixels on the frame before, in place."""
     last: Matte | None = None
     for now in mattes:
-        if last is not None and not smooth.is_other_scene(last.view, now.view):
+        if last is not None and not is_other_scene(last.view, now.view):
             gap = now.frame.seconds - last.frame.seconds
             unsure = 1 - np.abs(2 * now.alpha - 1)
             weight = np.exp(-gap / (OLD_MEMORY * np.maximum(unsure, np.float32(1e-6))))
@@ -265,7 +277,17 @@ def carried(shown: Shown, every: int | str, *, ahead: bool) -> Iterator[Matte]:
     Raises:
         Missing: if the product cannot do that.
     """
-    raise Missing("stages.propagate is not there yet")
+    try:
+        from streammatte.stages import propagate
+    except ImportError as error:
+        raise Missing("stages.propagate is not there yet") from error
+
+    def answers() -> Iterator[tuple[Any, Floats | None]]:
+        for turn in propagate.turns(zip(shown.frames, shown.views, strict=True), every):
+            seen = shown.runtime.infer(turn.view[None])[0, 0] if turn.wanted else None
+            yield turn, seen
+
+    return iter(snapped(propagate.fill(answers(), ahead=ahead), shown))
 
 
 def enlarged(alpha: Floats, rgb: Bytes, how: str) -> Floats:
@@ -311,11 +333,11 @@ def decontaminated(rgb: Bytes, alpha: Floats, how: str) -> Floats:
     """
     if how == "off":
         return np.asarray(rgb / np.float32(255))
-    if how == "fine":
-        raise Missing("stages.foreground has no fine way yet")
+    if how not in get_args(foreground.Quality):
+        raise Missing(f"stages.foreground has no {how} way")
     picture = composite.with_room(picture_of(rgb))
     samples = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    means = foreground.local_means(picture, alpha, VideoReformatter())
+    means = foreground.local_means(picture, alpha, VideoReformatter(), how)
     return np.asarray(rgb_of(composite.isolate(picture, samples, means)) / np.float32(255))
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 LEAST = 1e-3
 """Added to both sides of a ratio: what is less than this of any figure is nothing."""
 KNOWN = 50.0
-"""J in per cent from which a network knows a clip's subject; ratios of others would say nothing."""
+"""J in per cent from which a network knows a clip's subject; ratios of others would say nothing.
+Persons always count: whoever is not found today is to be found tomorrow."""
 GROUPS: dict[str, Callable[[Record], bool]] = {
     "person": lambda record: record.kind == "person",
     "made": lambda record: record.kind != "real",
@@ -66,7 +67,7 @@ class Records:
             for one in self.all
             if (one.part, one.source, one.method) == (part, source, method)
             and GROUPS[group](one)
-            and not self.is_unknown(one)
+            and (group == "person" or not self.is_unknown(one))
         ]
 
     def is_unknown(self, record: Record) -> bool:
