@@ -58,9 +58,7 @@ def local_means(
     share = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
     if quality == "fast":
         return _blur_fusion(seen, share, black(picture), picture.layout.peak)
-    colours = np.ascontiguousarray(seen.transpose(1, 2, 0))
-    both = multilevel.layers(colours, share, black(picture), picture.layout.peak)
-    return np.ascontiguousarray(both.transpose(3, 0, 1, 2))
+    return _multi_level(seen, share, black(picture), picture.layout.peak)
 
 
 def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: int) -> Floats:
@@ -74,6 +72,20 @@ def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: int) -> Float
     near = _mean_where(here, own, NARROW, subject)
     far = _mean_where(there, behind, NARROW, behind)
     return np.ascontiguousarray(np.stack([near, far], -1), np.float32)
+
+
+def _multi_level(seen: Floats, share: Floats, black: Floats, peak: int) -> Floats:
+    """Return the multi-level estimate; beyond it the subject's local means, as ``fast`` has them.
+
+    What is solved for at coarse levels has the old room in it; where alpha is 0 that would show.
+    """
+    both = multilevel.layers(np.ascontiguousarray(seen.transpose(1, 2, 0)), share, black, peak)
+    result = np.ascontiguousarray(both.transpose(3, 0, 1, 2))
+    square = np.ones((2 * multilevel.REACH + 1,) * 2, np.uint8)
+    reached = cv2.dilate((share > 0).astype(np.uint8), square) > 0
+    subject = _mean_where(cv2.pow(share, _PURITY), seen, 2 * WIDE + 1, black[:, None, None])
+    result[..., 0] = np.where(reached, result[..., 0], subject)
+    return result
 
 
 def black(picture: Picture) -> Floats:
