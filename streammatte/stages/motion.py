@@ -28,6 +28,8 @@ FINEST = 1
 quarter of its size the edges of what moves are not found."""
 LEAST_SIDE = 32
 """Of the small picture, in pixels, or no flow is looked for: its patches would not fit."""
+STRIDE = 5
+"""Pixels between its patches of 8; 4 takes half as long again."""
 SOFTENING = 1.5
 """Standard deviation, in pixels, over which the unexplained difference is averaged."""
 LEAST_NOISE, MOST_NOISE = 1.5, 4.0
@@ -75,7 +77,9 @@ def look(view: NDArray[np.uint8]) -> Look:
     scale = (MOST_PIXELS / (height * width)) ** 0.5
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        view = np.asarray(cv2.resize(view, size, interpolation=cv2.INTER_AREA))
+        # Averaging whole pixels is slow, and not needed where few go into one.
+        way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # noqa: PLR2004
+        view = np.asarray(cv2.resize(view, size, interpolation=way))
     return Look(view, np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)))
 
 
@@ -99,6 +103,7 @@ def motion(now: Look, before: Look) -> Motion:
         return Motion(zero, _trust(difference, zero))
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(FINEST)
+    search.setPatchStride(STRIDE)
     flow = np.asarray(search.calc(now.luma, before.luma, None), np.float32)
     return Motion(flow, _trust(_difference(now.colours, _pulled(before.colours, flow)), flow))
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Known = TypeVar("Known")
 
+LUMA = 2
+"""Dimensions of a picture without colours."""
 LONGEST_GAP = 0.5
 """Seconds between frames beyond which the past says nothing."""
 FLASH = 0.2
@@ -44,10 +46,13 @@ def differ(one: Floats, other: Floats) -> bool:
 
 
 def thumbnail(view: NDArray[np.uint8]) -> Floats:
-    """Return a picture's luma, tiny and without its mean: float64 ``[18, 32]``."""
-    luma = cv2.cvtColor(
-        cv2.resize(view, (32, 18), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
-    )
+    """Return a picture's luma, tiny and without its mean: float64 ``[18, 32]``.
+
+    Args:
+        view: uint8 R'G'B' ``[h, w, 3]``, or luma alone ``[h, w]``.
+    """
+    tiny = cv2.resize(view, (32, 18), interpolation=cv2.INTER_AREA)
+    luma = tiny if tiny.ndim == LUMA else cv2.cvtColor(tiny, cv2.COLOR_RGB2GRAY)
     return np.asarray(luma - luma.mean(), np.float64)
 
 
@@ -95,7 +100,7 @@ def glimpse(view: NDArray[np.uint8], seconds: float, size: tuple[int, ...]) -> G
     """Return what there is to remember of a frame.
 
     Args:
-        view: uint8 R'G'B' ``[h, w, 3]``.
+        view: uint8 R'G'B' ``[h, w, 3]``, or luma alone ``[h, w]``.
         seconds: Presentation time.
         size: Of what goes with it, such as its matte.
     """

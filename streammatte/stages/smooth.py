@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-MEMORY = 0.11
+MEMORY = 0.16
 """Seconds after which 1/e is left of the past's weight: at 25 frames a second the matte is at most
-to 0.7 the past's. More holds stiller, and is later to believe the network where it is right."""
+to 0.78 the past's. More holds stiller, and is later to believe the network where it is right."""
 DOUBT = 1.0
 """How much of the past's weight is lost where the network is sure of the opposite."""
 LEAST = 1 / 512
@@ -79,7 +79,7 @@ def live(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
     story: Story[tuple[Look, float, Mean]] = Story()
     for matte in mattes:
         seconds, seen = matte.frame.seconds, look(matte.view)
-        sight = glimpse(matte.view, seconds, matte.alpha.shape)
+        sight = glimpse(seen.luma, seconds, (*matte.view.shape, *matte.alpha.shape))
         mean = fresh(matte.alpha)
         if (known := story.continued_by(sight)) is not None:
             earlier, then, past = known
@@ -135,7 +135,7 @@ class Step:
 def _step(matte: Matte, story: Story[Step]) -> Step:
     """Find what a matte continues, and how things move between the two."""
     step = Step(matte.frame.seconds, look(matte.view), matte.alpha)
-    sight = glimpse(matte.view, step.seconds, matte.alpha.shape)
+    sight = glimpse(step.look.luma, step.seconds, (*matte.view.shape, *matte.alpha.shape))
     if (earlier := story.continued_by(sight)) is not None:
         step.before = earlier, motion(step.look, earlier.look)
         earlier.after = step, motion(earlier.look, step.look)
