@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from matting.clips import Clip
     from matting.ours import Source
 
+    from streammatte.options import Every
+
 PARTS = ("steady", "every", "edges", "colours")
 FULL = Recipe()
 QUICK = Recipe(clips=4, frames=16, size=(640, 360), scenes=("talk", "walk", "cut", "enter"))
@@ -100,8 +102,8 @@ def _measure_large(plan: Plan, bench: runs.Bench, scene: runs.Scene) -> None:
         for source in networks:
             runs.edges(bench, source, scene)
     if "colours" in plan.parts and scene.clip.has_colours:
-        for source in (None, *networks):
-            runs.colours(bench, source, scene)
+        for believed in (None, *networks):
+            runs.colours(bench, believed, scene)
 
 
 def _name(part: Callable[..., None]) -> str:
@@ -207,7 +209,7 @@ def _scenes(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def _everies(text: str) -> tuple[int | str, ...]:
+def _everies(text: str) -> tuple[Every, ...]:
     return tuple("auto" if part == "auto" else _count(part) for part in text.split(","))
 
 

@@ -195,7 +195,7 @@ def ghost(mattes: Sequence[Floats], truths: Sequence[Floats]) -> float:
     for index in range(1, len(truths)):
         where = just_changed(truths[max(0, index - RECENT) : index], truths[index])
         wrong += float(np.abs(mattes[index] - truths[index])[where].sum(dtype=np.float64))
-        count += np.count_nonzero(where)
+        count += int(np.count_nonzero(where))
     return 1e3 * wrong / max(count, 1)
 
 
@@ -323,7 +323,7 @@ class Truth:
                     sums[name].append(value)
                 where = self._changed[index - 1]
                 trailing += float(np.abs(matte - truth)[where].sum(dtype=np.float64))
-                places += np.count_nonzero(where)
+                places += int(np.count_nonzero(where))
             before = matte
         if len(sums["MAD"]) != len(self):
             raise ValueError(f"{len(sums['MAD'])} mattes for {len(self)} frames")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from matting.clips import Clip
     from streammatte.models.base import Precision, Size
+    from streammatte.options import Every
     from streammatte.runtimes.base import Runtime
 
     Bytes = NDArray[np.uint8]
@@ -43,6 +44,8 @@ DAMAGE = "damage"
 """The name of the network that is none: the truth, damaged."""
 REFINEMENTS = ("bilinear", "bicubic", "fast", "fine")
 DECONTAMINATIONS = ("off", "fast", "fine")
+CARRYING = "propagate"
+"""What the product's meters call carrying mattes to frames between."""
 
 
 class Missing(Exception):  # noqa: N818  it is no fault
@@ -92,8 +95,8 @@ class Recorded:
         height, width = alphas[0].shape
         self.description, self.seen = description, 0
         self._known = {_digest(view): alpha for view, alpha in zip(views, alphas, strict=True)}
-        self.inputs = (Port("image", "uint8", (1, height, width, 3)),)
-        self.outputs = (Port("alpha", "float32", (1, 1, height, width)),)
+        self.inputs: tuple[Port, ...] = (Port("image", "uint8", (1, height, width, 3)),)
+        self.outputs: tuple[Port, ...] = (Port("alpha", "float32", (1, 1, height, width)),)
 
     def infer(self, images: Bytes) -> Floats:
         """Return what was made of these images; see ``runtimes.base.Runtime``."""
@@ -105,7 +108,7 @@ class Recorded:
 
 
 def _digest(view: Bytes) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(view), digest_size=16).digest()
+    return hashlib.blake2b(view.tobytes(), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,11 @@ class Shown:
 
     def mattes(self) -> list[Matte]:
         """Return the per-frame mattes, snapped if the product would."""
-        return list(snapped(matte.infer(self.frames, self.runtime, self.size, Meters()), self))
+        return list(snapped(self.unsnapped(), self))
+
+    def unsnapped(self) -> list[Matte]:
+        """Return the per-frame mattes as they come from the network."""
+        return list(matte.infer(self.frames, self.runtime, self.size, Meters()))
 
 
 def snapped(mattes: Iterable[Matte], shown: Shown) -> Iterable[Matte]:
@@ -199,7 +206,7 @@ class Network:
         engine = self._engines[size]
         about = hashlib.sha256(f"{engine.model.digest} {engine.runtime.description}".encode())
         for view in views:
-            about.update(view)
+            about.update(view.tobytes())
         path = self._cache / "mattes" / f"{about.hexdigest()[:24]}.npy"
         if path.exists():
             return list(np.load(path))
@@ -266,28 +273,17 @@ def held(mattes: Sequence[Matte], every: int) -> Iterator[Matte]:
         yield replace(now, alpha=mattes[index - index % every].alpha)
 
 
-def carried(shown: Shown, every: int | str, *, ahead: bool) -> Iterator[Matte]:
+def carried(shown: Shown, every: Every, meters: Meters, *, ahead: bool) -> Iterator[Matte]:
     """Let the network see some of the frames, and carry its mattes to the others.
 
     Args:
         shown: The clip.
         every: N, or ``auto``.
+        meters: Told how long it takes, as ``CARRYING``.
         ahead: Whether later frames may be waited for.
-
-    Raises:
-        Missing: if the product cannot do that.
     """
-    try:
-        from streammatte.stages import propagate
-    except ImportError as error:
-        raise Missing("stages.propagate is not there yet") from error
-
-    def answers() -> Iterator[tuple[Any, Floats | None]]:
-        for turn in propagate.turns(zip(shown.frames, shown.views, strict=True), every):
-            seen = shown.runtime.infer(turn.view[None])[0, 0] if turn.wanted else None
-            yield turn, seen
-
-    return iter(snapped(propagate.fill(answers(), ahead=ahead), shown))
+    seen = matte.infer(shown.frames, shown.runtime, shown.size, meters, every, ahead=ahead)
+    return iter(snapped(seen, shown))
 
 
 def enlarged(alpha: Floats, rgb: Bytes, how: str) -> Floats:
@@ -333,11 +329,12 @@ def decontaminated(rgb: Bytes, alpha: Floats, how: str) -> Floats:
     """
     if how == "off":
         return np.asarray(rgb / np.float32(255))
-    if how not in get_args(foreground.Quality):
+    quality = next((known for known in get_args(foreground.Quality) if known == how), None)
+    if quality is None:
         raise Missing(f"stages.foreground has no {how} way")
     picture = composite.with_room(picture_of(rgb))
     samples = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    means = foreground.local_means(picture, alpha, VideoReformatter(), how)
+    means = foreground.local_means(picture, alpha, VideoReformatter(), quality)
     return np.asarray(rgb_of(composite.isolate(picture, samples, means)) / np.float32(255))
 
 

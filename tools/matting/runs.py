@@ -10,6 +10,7 @@ import numpy as np
 
 from matting import clips, metrics, ours
 from matting.metrics import Truth
+from streammatte.meters import Meters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matting.ours import Shown, Source
     from matting.sheet import Sheet
     from streammatte.frames import Matte
+    from streammatte.options import Every
 
     Bytes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
@@ -63,7 +65,7 @@ class Bench:
     cache: Path
     refinement: str = "bicubic"
     """How mattes come to the picture's size where that is not what is tried."""
-    everies: tuple[int | str, ...] = (2, 4, "auto")
+    everies: tuple[Every, ...] = (2, 4, "auto")
     stride: int = 1
     """Grad and Conn are of every so-manieth frame."""
     sheet: Sheet | None = None
@@ -142,6 +144,20 @@ def steady(bench: Bench, source: Source, scene: Scene) -> None:
             _judge(bench, source, scene, "steady", how, made, 1000 * seconds / len(mattes))
 
         bench.attempt(how, work)
+    if shown.coarse:
+        _steady_first(bench, source, scene, shown)
+
+
+def _steady_first(bench: Bench, source: Source, scene: Scene, shown: Shown) -> None:
+    """Try the other order: steadied as they come from the network, snapped afterwards."""
+    mattes = shown.unsnapped()
+    for how in STEADY[1:]:
+
+        def work(how: str = how) -> None:
+            made = alphas(ours.snapped(ours.steadied(iter(mattes), how), shown))
+            _judge(bench, source, scene, "steady", f"{how}, then snapped", made, None)
+
+        bench.attempt(how, work)
 
 
 def _judge(
@@ -180,12 +196,7 @@ def between(bench: Bench, source: Source, scene: Scene) -> None:
             _judge(bench, source, scene, "every", f"repeat {every}", held, None)
         for ahead in (False, True):
             method = f"{'file' if ahead else 'live'} {every}"
-            bench.attempt(
-                method,
-                lambda every=every, ahead=ahead, method=method: _carried(
-                    bench, source, scene, shown, mattes, every, ahead, method
-                ),
-            )
+            _carried(bench, source, scene, shown, mattes, every, ahead, method)
 
 
 def _carried(
@@ -194,17 +205,18 @@ def _carried(
     scene: Scene,
     shown: Shown,
     mattes: list[Matte],
-    every: int | str,
+    every: Every,
     ahead: bool,
     method: str,
 ) -> None:
-    before = shown.runtime.seen
-    made, seconds = ours.timed(lambda: alphas(ours.carried(shown, every, ahead=ahead)))
+    before, meters = shown.runtime.seen, Meters()
+    made = alphas(ours.carried(shown, every, meters, ahead=ahead))
+    ms = meters.milliseconds(len(made)).get(ours.CARRYING, {}).get("cpu")
     notes = {"inferred": (shown.runtime.seen - before) / len(made)}
     late = lateness(alphas(mattes), made)
     if late is not None:
         notes["late"] = late
-    _judge(bench, source, scene, "every", method, made, 1000 * seconds / len(made), notes)
+    _judge(bench, source, scene, "every", method, made, ms, notes)
 
 
 FOUND = 0.02
@@ -297,7 +309,7 @@ def colours(bench: Bench, source: Source | None, scene: Scene) -> None:
             ours.enlarged(one.alpha, rgb, bench.refinement)
             for one, rgb in zip(mattes, scene.pictures, strict=False)
         ]
-    wanted = [rgb / np.float32(255) for rgb in scene.clip.colours()[:count]]
+    wanted = [np.asarray(rgb / np.float32(255)) for rgb in scene.clip.colours()[:count]]
     name = source.name if source else "ideal"
     for how in ours.DECONTAMINATIONS:
 
