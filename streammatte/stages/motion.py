@@ -83,12 +83,13 @@ def look(view: NDArray[np.uint8]) -> Look:
     return Look(view, np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)))
 
 
-def motion(now: Look, before: Look) -> Motion:
+def motion(now: Look, before: Look, unexplained: float = UNEXPLAINED) -> Motion:
     """Find where the things that one picture shows were in another.
 
     Args:
         now: What is to be explained.
         before: What is to explain it; an earlier picture or a later one.
+        unexplained: The difference, in units of the noise, from which a flow is not believed.
 
     Raises:
         ValueError: if their sizes differ.
@@ -100,12 +101,13 @@ def motion(now: Look, before: Look) -> Motion:
     if difference.max() <= STILL:
         return Motion(zero, np.ones(now.luma.shape, np.float32), still=True)
     if min(now.luma.shape) < LEAST_SIDE:
-        return Motion(zero, _trust(difference, zero))
+        return Motion(zero, _trust(difference, zero, unexplained))
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(FINEST)
     search.setPatchStride(STRIDE)
     flow = np.asarray(search.calc(now.luma, before.luma, None), np.float32)
-    return Motion(flow, _trust(_difference(now.colours, _pulled(before.colours, flow)), flow))
+    difference = _difference(now.colours, _pulled(before.colours, flow))
+    return Motion(flow, _trust(difference, flow, unexplained))
 
 
 def carried(alpha: Floats, motion: Motion) -> Floats:
@@ -178,10 +180,10 @@ def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
     return np.asarray(cv2.GaussianBlur(most, (0, 0), SOFTENING))
 
 
-def _trust(difference: Floats, flow: Floats) -> Floats:
+def _trust(difference: Floats, flow: Floats, unexplained: float) -> Floats:
     """Return how far a flow that leaves such a difference explains a picture."""
     noise = float(np.clip(np.median(difference[::2, ::2]), LEAST_NOISE, MOST_NOISE))
-    beyond = (difference / noise - EXPLAINED) * np.float32(1 / (UNEXPLAINED - EXPLAINED))
+    beyond = (difference / noise - EXPLAINED) * np.float32(1 / (unexplained - EXPLAINED))
     beyond = np.clip(beyond, 0, 1, out=beyond)
     trust = 1 - beyond * beyond * (3 - 2 * beyond)
     trust[_outside(flow)] = 0

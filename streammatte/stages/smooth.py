@@ -49,6 +49,8 @@ LEAST = 1 / 512
 """Differences that no picture of 8 bits shows; without them what is solid stays exactly so."""
 SHORTEST = 1e-3
 """Seconds that two frames are apart at the least, whatever their time stamps say."""
+UNEXPLAINED = 9.0
+"""In units of the noise, for ``file``: with both sides to go by, flows may be believed further."""
 HELD = 10
 """Frames that ``file`` holds, of 3 to 25 MB each: that is how far it looks ahead."""
 BLOCK = 4
@@ -137,8 +139,8 @@ def _step(matte: Matte, story: Story[Step]) -> Step:
     step = Step(matte.frame.seconds, look(matte.view), matte.alpha)
     sight = glimpse(step.look.luma, step.seconds, (*matte.view.shape, *matte.alpha.shape))
     if (earlier := story.continued_by(sight)) is not None:
-        step.before = earlier, motion(step.look, earlier.look)
-        earlier.after = step, motion(earlier.look, step.look)
+        step.before = earlier, motion(step.look, earlier.look, UNEXPLAINED)
+        earlier.after = step, motion(earlier.look, step.look, UNEXPLAINED)
     story.add(sight, step)
     return step
 
