@@ -22,9 +22,11 @@ from streammatte.options import (
     BackgroundSpec,
     EncodeOptions,
     MatteOptions,
+    NetworkOptions,
     RenderOptions,
     make_window,
     parse_bitrate,
+    parse_every,
     parse_time,
 )
 from streammatte.sources.base import Window
@@ -213,3 +215,19 @@ def test_quality_chooses_what_is_left_open() -> None:
     assert chosen(quality="best", **told) == ("live", "fast", "off")
     assert chosen(temporal="auto")[0] == "file"
     assert chosen(strength=0)[0] == chosen(temporal="live", strength=0)[0] == "off"
+
+
+def test_every() -> None:
+    assert (parse_every("1"), parse_every("1000"), parse_every("auto")) == (1, 1000, "auto")
+    for text in ("", "x", "AUTO", "-1", "1.5", "٣", "9" * 30):
+        with pytest.raises(
+            UsageError, match=r"^--every: .* is not a number; give 1 to 1000, or auto"
+        ):
+            parse_every(text)
+    for every in (1, 1000, "auto"):
+        assert NetworkOptions(every=every).every == every  # type: ignore[arg-type]
+    for wrong in (0, -1, 1001, "often", 2.0, None):
+        with pytest.raises(UsageError, match=r"^--every must be 1 to 1000 or auto, got"):
+            NetworkOptions(every=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^--batch must be 1 to 64, got auto"):
+        NetworkOptions(batch="auto")  # type: ignore[arg-type]

@@ -61,16 +61,17 @@ def match(now: Look, then: Look, guess: Floats | None = None) -> Match:
     plain = difference(now, then, zero)
     if plain.max() <= STILL:
         return Match(zero, plain, zero, 0.0, still=True)
-    start = _flow(now, then, guess) if min(now.luma.shape) >= LEAST_SIDE else zero
+    if min(now.luma.shape) < LEAST_SIDE:
+        return Match(zero, plain, zero, float(np.median(plain)))
+    start = _flow(now, then, guess)
     least = difference(now, then, start)
     noise = float(np.median(least[::2, ::2]))
     flow = start.copy()
     for x, y in ((REACH, 0), (-REACH, 0), (0, REACH), (0, -REACH)):
         lent = _shifted(start, x, y)
         unlike = difference(now, then, lent) + np.float32(BORROWED)
-        better = unlike < least
-        flow[better] = lent[better]
-        least = np.minimum(least, unlike)
+        cv2.copyTo(lent, cv2.compare(unlike, least, cv2.CMP_LT), flow)
+        least = np.minimum(least, unlike, out=least)
     return Match(flow, least, start, noise)
 
 
@@ -111,9 +112,9 @@ def _flow(now: Look, then: Look, guess: Floats | None) -> Floats:
 def _shifted(flow: Floats, x: int, y: int) -> Floats:
     """Return a flow as it is so many pixels to the left and above; its rim goes on for ever."""
     height, width = flow.shape[:2]
-    rows = np.clip(np.arange(height) - y, 0, height - 1)
-    columns = np.clip(np.arange(width) - x, 0, width - 1)
-    return np.ascontiguousarray(flow[rows[:, None], columns])
+    kept = flow[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
+    rims = max(y, 0), max(-y, 0), max(x, 0), max(-x, 0)
+    return np.asarray(cv2.copyMakeBorder(kept, *rims, cv2.BORDER_REPLICATE), np.float32)
 
 
 @lru_cache(maxsize=8)

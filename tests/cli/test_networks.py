@@ -90,6 +90,7 @@ def test_an_onnx_file_that_does_not_fit(render: Run, folder: Path) -> None:
         ([*LITE[:4], "--size", "100x300"], 2, "--size for birefnet-lite"),
         (["--size", "1x2x3"], 2, "--size: '1x2x3' is not a size"),
         (["--every", "0"], 2, "--every must be 1 to 1000 or auto, got 0"),
+        (["--every", "often"], 2, "--every: 'often' is not a number; give 1 to 1000, or auto"),
         (["--batch", "0"], 2, "--batch must be 1 to 64, got 0"),
         ([*LITE, "--device", "warp"], 2, "warp"),
         ([*LITE, "--device", "cpu", "--require-gpu"], 2, "contradict each other"),
@@ -116,6 +117,7 @@ def test_a_render_from_end_to_end(render: Run, folder: Path) -> None:
     assert len(report["digest"]) == 64
     assert report["runtime"].startswith("OpenVINO")
     assert any("random" in note for note in report["notes"])
+    assert any("the network saw 2 of 3 frames" in note for note in report["notes"])
     again = render(*LITE, "--json", "-y", "--runtime", "onnxruntime")
     assert '"preparing"' not in again.out
     assert json.loads(again.out.splitlines()[-1])["runtime"].startswith("ONNX Runtime")

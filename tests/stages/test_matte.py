@@ -73,6 +73,23 @@ def test_the_network_sees_what_the_contract_says() -> None:
     assert network.seen[0][0, 11, 32] == pytest.approx([180, 120, 115], abs=25)
 
 
+def test_what_the_network_says_of_every_frame_is_its_matte_to_the_bit() -> None:
+    said: list[NDArray[np.float32]] = []
+
+    class Noting(Spy):
+        def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            alphas = super().infer(images)
+            said.extend(alphas[:, 0].copy())
+            return alphas
+
+    meters = Meters()
+    mattes = list(matte.infer(frames(5), Noting(SIZE), SIZE, meters))
+    for each, alpha in zip(mattes, said, strict=True):
+        assert (each.alpha == alpha).all()
+        assert each.inferred
+    assert "propagate" not in meters.stages
+
+
 def test_frames_come_out_one_by_one_in_order() -> None:
     asked = []
 
@@ -256,6 +273,17 @@ def test_a_wisp_is_nobody(found: int, count: int, words: str) -> None:
         assert notes == []
     else:
         assert notes == [f"{words}'streammatte models list' says what networks know"]
+
+
+@pytest.mark.parametrize(
+    ("every", "said"), [(1, []), (2, ["3 of 5"]), (4, ["2 of 5"]), ("auto", ["1 of 5"])]
+)
+def test_the_report_says_how_many_frames_the_network_saw(every: Every, said: list[str]) -> None:
+    coverage, meters = matte.Coverage(), Meters()
+    list(coverage.watch(matte.infer(still(5), Spy(SIZE), SIZE, meters, every)))
+    words = "; the mattes between were carried along the motion"
+    assert coverage.notes == [f"the network saw {count} frames{words}" for count in said]
+    assert ("propagate" in meters.stages) == (every != 1)
 
 
 @pytest.mark.parametrize("depth", [8, 10, 16])
