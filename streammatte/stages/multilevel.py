@@ -38,7 +38,7 @@ SURE = 0.1
 """Alphas nearer to 0 or 1 than this show one layer for sure ..."""
 NEAR, FAR = 16.0, 32.0
 """... and places between these distances from it, in pixels, begin to know nothing of it."""
-LEAST_MORE, MORE = 0.2, 0.5
+LEAST_MORE, MORE = 0.1, 0.4
 """How much more of the subject the colours say than alpha before alpha is doubted, and is wrong."""
 FAINT = 0.05
 """Alphas below which less and less of the camera is shown for that."""

@@ -120,13 +120,15 @@ def enlarge_fine(alpha: Floats, picture: Picture, scaler: VideoReformatter) -> S
     Returns:
         As ``enlarge``.
     """
-    result = enlarge(alpha, picture.width, picture.height, picture.layout)
-    if _gains(alpha, result):
-        layout = picture.layout
+    layout = picture.layout
+    result = enlarge(alpha, picture.width, picture.height, layout)
+    if not _gains(alpha, result):
+        return result
+    small = None
+    if _weight(alpha, result):
         small = picture.small(alpha.shape[1], alpha.shape[0], scaler)
-        cosited = not picture.colour.centred_chroma
-        chroma = (layout.chroma_x, layout.chroma_y, cosited)
-        _sharpen(result, alpha, picture.planes, small, layout.peak, chroma)
+    chroma = (layout.chroma_x, layout.chroma_y, not picture.colour.centred_chroma)
+    _sharpen(result, alpha, picture.planes, small, layout.peak, chroma)
     return result
 
 
@@ -168,19 +170,26 @@ def _gains(alpha: Floats, result: Samples) -> bool:
     return all(small < large for small, large in zip(alpha.shape, result.shape, strict=True))
 
 
+def _weight(alpha: Floats, result: Samples) -> float:
+    """Return how much colours count: less, the less there is between the matte's pixels."""
+    ratio = min(large / low for large, low in zip(result.shape, alpha.shape, strict=True))
+    return float(np.clip((ratio - NEAR) / (FAR - NEAR), 0, 1))
+
+
 def _sharpen(
     result: Samples,
     alpha: Floats,
     planes: Sequence[Samples],
-    small: Floats,
+    small: Floats | None,
     peak: int,
     chroma: tuple[int, int, bool],
 ) -> None:
-    """Let colours tell where edges run, as far as the matte is too small to; see ``guided``."""
-    ratio = min(large / low for large, low in zip(result.shape, alpha.shape, strict=True))
-    weight = min(max((ratio - NEAR) / (FAR - NEAR), 0.0), 1.0)
+    """Let colours, if they count, tell where edges run; see ``guided``."""
     where = guided.edges(alpha)
-    guide = small * np.float32(1 / peak)
-    slope = guided.slopes(guide, alpha, where, FINE_RADIUS, FINE_SMOOTHNESS) * np.float32(weight)
-    offset = alpha - np.einsum("khw,khw->hw", slope, guide)
+    slope, offset = np.zeros((3, *alpha.shape), np.float32), alpha
+    if small is not None:
+        guide = small * np.float32(1 / peak)
+        slope = guided.slopes(guide, alpha, where, FINE_RADIUS, FINE_SMOOTHNESS)
+        slope *= np.float32(_weight(alpha, result))
+        offset = alpha - np.einsum("khw,khw->hw", slope, guide)
     guided.add_details(result, planes, alpha, slope, offset, where, peak, chroma)

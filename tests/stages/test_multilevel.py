@@ -83,9 +83,26 @@ def test_where_colours_say_more_than_alpha_the_camera_is_right() -> None:
     truth, alpha = disc(softness=1), cv2.erode(disc(softness=12), np.ones((21, 21)))
     picture = mixture(truth)
     both = multilevel.layers(picture, np.asarray(alpha, np.float32), BLACK, 255)
-    wrong = (alpha > 0.1) & (alpha < 0.6) & (truth == 1)
+    wrong = (alpha > multilevel.FAINT) & (alpha < 0.55) & (truth == 1)
     assert wrong.sum() > 100
-    assert np.abs(both[..., 0, :] - ONE)[wrong].mean() < 3
+    assert np.abs(both - picture[:, :, None])[wrong].mean() < 1
+
+
+@pytest.mark.parametrize(("alpha", "doubt"), [(0.3, 1), (0.74, 0.5), (0.95, 0)])
+def test_the_more_colours_say_the_more_alpha_is_doubted(alpha: float, doubt: float) -> None:
+    """The picture shows all subject."""
+    likely = np.stack([ONE, OTHER])[None, None]
+    both = np.zeros((1, 1, 2, 3), np.float32)
+    share = np.full((1, 1), alpha, np.float32)
+    multilevel._doubt(both, likely, ONE[None, None], share, np.zeros((1, 1), np.float32), 1.0)
+    assert both == pytest.approx(doubt * np.broadcast_to(ONE, both.shape), abs=10)
+
+
+def test_where_alpha_is_faint_little_of_the_camera_is_shown() -> None:
+    alpha = np.array([[0, multilevel.FAINT / 10, multilevel.FAINT, 1]], np.float32)
+    picture, both = np.full((1, 4, 3), 100, np.float32), np.zeros((1, 4, 2, 3), np.float32)
+    multilevel._doubt(both, both.copy(), picture, alpha, np.ones_like(alpha), np.float32(1))
+    assert both[0, :, 0, 0] == pytest.approx([0, 10, 100, 0], abs=1e-3)
 
 
 def test_right_alphas_are_not_doubted() -> None:

@@ -247,6 +247,24 @@ def test_the_frames_own_planes_are_the_guide(layout: Layout) -> None:
     assert error < (0.7 if layout.chroma_x or layout.chroma_y else 0.45)
 
 
+@pytest.mark.parametrize("centred", [False, True])
+def test_chroma_is_read_where_it_lies(centred: bool) -> None:
+    truth = slanted(160, 240)
+    low = shrunk(truth, 60, 40)
+    layout = Layout("yuv", 8, 1, 1)
+    right, wrong = (
+        Colour(Matrix.BT709, full_range=False, centred_chroma=where)
+        for where in (centred, not centred)
+    )
+    picture = from_rgb(shown(truth), layout, right)
+    mistaken = Picture.of(picture.planes, layout, wrong)
+    errors = [
+        off(refine.enlarge_fine(low, each, VideoReformatter()) / np.float32(255), truth)
+        for each in (picture, mistaken)
+    ]
+    assert errors[0] < errors[1]
+
+
 @pytest.mark.parametrize("layout", [Layout("yuv", 8, 1, 1), Layout("yuv", 10, 1, 0)])
 @pytest.mark.parametrize("size", [(97, 65), (1, 1), (1, 90), (90, 1), (3, 200), (20, 10), (8, 8)])
 @pytest.mark.parametrize("low", [(20, 10), (1, 1), (7, 64)])
