@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from streammatte.stages.motion import LEAST_SIDE, MOST_PIXELS, at_size, carried, look, motion
+from streammatte.stages.motion import (
+    LEAST_SIDE,
+    MOST_PIXELS,
+    Motion,
+    _trust,
+    at_size,
+    carried,
+    look,
+    motion,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,6 +103,29 @@ def test_what_comes_in_from_outside_is_not_explained() -> None:
     moved = motion(look(wide[:, :256].copy()), look(wide[:, 12:268].copy()))
     assert moved.trust[:, :6].mean() < 0.1
     assert moved.trust[:, 40:-10].mean() > 0.9
+
+
+def test_nothing_outside_explains_anything() -> None:
+    """Even where the picture's edge, repeated for ever, would."""
+    plain = look(np.full((144, 256, 3), 90, np.uint8))
+    flow = np.zeros((*plain.luma.shape, 2), np.float32)
+    flow[..., 0] = -5
+    trust = _trust(np.zeros(plain.luma.shape, np.float32), flow, 6.0)
+    assert (trust[:, :5] == 0).all()
+    assert (trust[:, 6:] == 1).all()
+
+
+def test_carrying_often_does_not_blur() -> None:
+    """Half a pixel to and fro, as a face moves: bilinear carrying leaves a slope of 14 pixels."""
+    alpha = np.zeros((40, 80), np.float32)
+    alpha[:, 40:] = 1
+    result = alpha
+    for i in range(40):
+        flow = np.full((40, 80, 2), 0.5 if i % 2 else -0.5, np.float32)
+        result = carried(result, Motion(flow, np.ones((40, 80), np.float32)))
+    assert ((result > 0.05) & (result < 0.95))[20].sum() <= 6
+    assert (result[:, 60:] == 1).all()
+    assert (result[:, :20] == 0).all()
 
 
 def test_another_scene_explains_nothing() -> None:

@@ -75,6 +75,14 @@ def test_a_fast_pan_is_no_cut(pixels: int, direction: int, seed: int) -> None:
     assert not scenes.is_other_scene(*(one, other)[::direction])
 
 
+def test_a_sky_in_common_is_no_pan() -> None:
+    """Half a picture that is all but plain is found in any other that has such a half."""
+    one, other = place(0, 255), place(1, 255)
+    sky = np.linspace(120, 121.9, 128).astype(np.uint8)[:, None, None]
+    one[:128], other[128:] = sky, sky
+    assert scenes.is_other_scene(one, other)
+
+
 def test_resemblance_goes_from_opposite_to_same() -> None:
     one = scenes.thumbnail(place(0))
     assert scenes.resemblance(one, one) == pytest.approx(1, abs=1e-5)
