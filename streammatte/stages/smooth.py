@@ -93,9 +93,6 @@ def live(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
         del matte
 
 
-settle = live
-
-
 def file(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
     """Steady mattes by what came before and what comes after.
 

@@ -126,7 +126,7 @@ def test_a_bug_of_ours_is_one_line_too(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("stage", ["infer", "snap", "settle", "over"])
+@pytest.mark.parametrize("stage", ["infer", "snap", "file", "over"])
 def test_a_stage_that_fails(
     stage: str,
     run: Run,
@@ -140,7 +140,7 @@ def test_a_stage_that_fails(
         raise RuntimeFailure("the device is gone")
         yield
 
-    where = {"infer": "matte", "snap": "refine", "settle": "smooth", "over": "composite"}[stage]
+    where = {"infer": "matte", "snap": "refine", "file": "smooth", "over": "composite"}[stage]
     monkeypatch.setattr(f"streammatte.stages.{where}.{stage}", failing)
     unchanged()
     for words in ([], ["--serial"]):
