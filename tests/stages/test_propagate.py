@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from streammatte.sources.synthetic import Synthetic
 from streammatte.stages import propagate
 from streammatte.stages.match import match
 from streammatte.stages.motion import look
-from streammatte.stages.propagate import LONGEST, MOST_WAITING, Carried, blended, fill, turns
+from streammatte.stages.propagate import LONGEST, MOST_WAITING, Carried, Side, blended, fill, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ def texture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.f
     return cv2.resize(blots.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+WIDE = cv2.GaussianBlur(texture(5, HEIGHT, 2 * WIDTH), (0, 0), 2).clip(0, 255).astype(np.uint8)
 OTHER = (255 - texture(8)).clip(0, 255).astype(np.uint8)
 WALL, THING, POST = texture(1) * 0.5, texture(2, 48, 48) * 0.4 + 140, texture(3, HEIGHT, 24) * 0.6
 
@@ -159,6 +161,30 @@ def test_the_rim_of_what_moves_borrows_its_flow() -> None:
     assert (astray & wall).sum() < 0.6 * (before & wall).sum()
 
 
+def test_nothing_is_borrowed_without_need() -> None:
+    then, now = (look(picture(left, noise=4)[0]) for left in (70, 71))
+    found = match(now, then)
+    assert (found.flow != found.start).any(axis=-1).mean() < 0.1
+
+
+def panned(pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a part of a wall, and a matte that ends in its middle."""
+    alpha = (np.arange(WIDE.shape[1]) < 140) * np.ones((HEIGHT, 1), np.float32)
+    part = slice(pixels, pixels + WIDTH)
+    return WIDE[:, part].copy(), np.ascontiguousarray(alpha[:, part])
+
+
+def test_the_way_so_far_tells_where_to_look() -> None:
+    """Further than a search from nothing would find it."""
+    first, *others = decided([panned(7 * t) for t in range(13)], 50)
+    first, *others = (replace(turn, small=look(turn.view)) for turn in (first, *others))
+    side = Side(first, panned(0)[1])
+    for turn in others:
+        carried = side.carry(turn)
+    inside = slice(0, WIDTH - 7 * 12)
+    assert np.abs(carried.alpha - panned(7 * 12)[1])[:, inside].mean() < 0.02
+
+
 # --- whose turn it is -------------------------------------------------------------------------
 
 
@@ -220,6 +246,11 @@ def test_auto_looks_again_as_things_turn_into_others() -> None:
 def test_a_lamp_that_goes_down_is_nothing_new(every: Every) -> None:
     clip = [picture(70, dark=1 - 0.005 * t) for t in range(12)]
     assert seen(clip, every) == [0]
+
+
+def test_a_camera_that_turns_shows_nothing_new() -> None:
+    """It does, at the rim, but that is no reason to look."""
+    assert seen([panned(3 * t) for t in range(7)], 6) == [0, 6]
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
