@@ -312,8 +312,8 @@ def _every(records: Records) -> Iterable[Check]:
 
 
 def _auto(records: Records, source: str, method: str, name: str) -> Iterable[Check]:
-    found = records.of("every", source, method, "made")
-    for one in found:
+    groups = (records.of("every", source, method, group) for group in ("made", "person"))
+    for one in {record.clip: record for group in groups for record in group}.values():
         if one.scene == "talk":
             yield Check(2, f"{name}: inferred of {one.clip}", one.notes["inferred"], INFERRED)
         if "late" in one.notes:
