@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streammatte.frames import Frame, Matte
+    from streammatte.options import Refine
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Cutout:
         colour is taken out of soft edges.
         """
         picture = with_room(self.matte.frame.picture)
-        how = "fine" if self.edges.decontaminate == "fine" else "fast"
+        how: Refine = "fine" if self.edges.decontaminate == "fine" else "fast"
         means = local_means(picture, self.matte.alpha, VideoReformatter(), how)
         return _bytes(to_rgb(isolate(picture, full_size(self.matte, self.edges.refine), means)))
 

@@ -265,9 +265,11 @@ def _matting(
         found = meters.watch("network", seen)
         if options.matte.choice:
             found = subject.chosen(found, options.matte.choice)
-        if card.coarse:
-            found = meters.watch("snap", refine.snap(found))
-        return _steadied(found, options.matte, meters)
+        steady = _steadied(found, options.matte, meters)
+        # Afterwards: what holds still is snapped to the same edge in every frame.
+        if not card.coarse:
+            return steady
+        return meters.watch("snap", refine.snap(steady, options.matte.refined))
 
     engine = open_engine(wish, size, lambda what: tell(Preparing(what)))
     try:

@@ -91,7 +91,7 @@ def mattes_of(source: Synthetic) -> Iterator[Matte]:
     model = open_model("selfie")
     size = model.card.input_size(source.info.width, source.info.height)
     network = Stub(model, size, Placement())
-    return smooth.file(refine.snap(matte.infer(source.frames(), network, size, Meters())))
+    return refine.snap(smooth.file(matte.infer(source.frames(), network, size, Meters())))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
