@@ -396,7 +396,7 @@ class MatteOptions:
     @property
     def refined(self) -> Refine:
         """How mattes come to the frame's size."""
-        return self.refine or ("fast" if self.quality == "live" else "fine")
+        return self.refine or ("fine" if self.quality == "best" else "fast")
 
     @property
     def decontaminated(self) -> Decontaminate:

@@ -261,7 +261,8 @@ def _matting(
         return
 
     def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
-        seen = matte.infer(frames, engine.runtime, size, meters, wish.every)
+        ahead = options.matte.quality != "live" and options.matte.steadied != "live"
+        seen = matte.infer(frames, engine.runtime, size, meters, wish.every, ahead=ahead)
         found = meters.watch("network", seen)
         if options.matte.choice:
             found = subject.chosen(found, options.matte.choice)

@@ -65,6 +65,8 @@ class Motion:
     """``[h, w]`` in 0..1: how far the flow explains what is seen here."""
     still: bool = False
     """Whether nothing moved at all; the flow is 0 then."""
+    maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None = None
+    """The flow as OpenCV takes it quickest, for mattes that are carried along it more than once."""
 
 
 def look(view: NDArray[np.uint8]) -> Look:
@@ -124,7 +126,7 @@ def carried(alpha: Floats, motion: Motion) -> Floats:
     """
     if motion.still:
         return alpha
-    pulled = _pulled(alpha, at_size(motion, alpha.shape).flow, cv2.INTER_CUBIC)
+    pulled = _along(alpha, motion, cv2.INTER_CUBIC)
     # Cubic weights add up to 1 but for rounding; what is solid is to stay so exactly.
     pulled = pulled * np.float32(1 + 2 * ROUNDING) - np.float32(ROUNDING)
     return np.asarray(np.clip(pulled, 0, 1, out=pulled), np.float32)
@@ -140,27 +142,43 @@ def carried_weight(weight: Floats, motion: Motion) -> Floats:
     Returns:
         float32 ``[h, w]``; never beyond what was there. ``weight`` itself if nothing moved.
     """
-    return weight if motion.still else _pulled(weight, at_size(motion, weight.shape).flow)
+    return weight if motion.still else _along(weight, motion, cv2.INTER_LINEAR)
 
 
 def at_size(motion: Motion, shape: tuple[int, ...]) -> Motion:
-    """Return a motion for mattes of another size, ``(h, w)``: flow in their pixels, and trust."""
+    """Return a motion for mattes of a size, ``(h, w)``: flow in their pixels, trust and maps.
+
+    What is done with it afterwards, at that size, is done quickest.
+    """
     height, width = motion.trust.shape
-    if (height, width) == shape:
+    flow, trust = motion.flow, motion.trust
+    if (height, width) != shape:
+        flow = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        flow *= np.array([shape[1] / width, shape[0] / height], np.float32)
+        trust = cv2.resize(trust, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    elif motion.maps is not None or motion.still:
         return motion
-    flow = cv2.resize(motion.flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    flow *= np.array([shape[1] / width, shape[0] / height], np.float32)
-    trust = cv2.resize(motion.trust, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return Motion(np.asarray(flow, np.float32), np.asarray(trust, np.float32), motion.still)
+    maps = None
+    if not motion.still:
+        x, y = cv2.convertMaps(flow + _places(*shape[:2]), None, cv2.CV_16SC2)
+        maps = np.asarray(x, np.int16), np.asarray(y, np.uint16)
+    return Motion(np.asarray(flow, np.float32), np.asarray(trust, np.float32), motion.still, maps)
 
 
-def _pulled(
-    picture: NDArray[Any], flow: Floats, interpolation: int = cv2.INTER_LINEAR
-) -> NDArray[Any]:
+def _along(plane: Floats, motion: Motion, interpolation: int) -> Floats:
+    """Return a matte of another picture as it looks from this one; its edge goes on for ever."""
+    maps = at_size(motion, plane.shape).maps
+    assert maps is not None
+    return np.asarray(
+        cv2.remap(plane, *maps, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def _pulled(picture: NDArray[Any], flow: Floats) -> NDArray[Any]:
     """Return a picture as it looks from where the flow starts; its edge goes on for ever."""
     places = flow + _places(*flow.shape[:2])
     return np.asarray(
-        cv2.remap(picture, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )
 
 

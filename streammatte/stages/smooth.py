@@ -136,8 +136,11 @@ def _step(matte: Matte, story: Story[Step]) -> Step:
     step = Step(matte.frame.seconds, look(matte.view), matte.alpha)
     sight = glimpse(step.look.luma, step.seconds, (*matte.view.shape, *matte.alpha.shape))
     if (earlier := story.continued_by(sight)) is not None:
-        step.before = earlier, motion(step.look, earlier.look, UNEXPLAINED)
-        earlier.after = step, motion(earlier.look, step.look, UNEXPLAINED)
+        # At the mattes' size at once: each is carried along several times.
+        back = motion(step.look, earlier.look, UNEXPLAINED)
+        step.before = earlier, at_size(back, step.alpha.shape)
+        on = motion(earlier.look, step.look, UNEXPLAINED)
+        earlier.after = step, at_size(on, step.alpha.shape)
     story.add(sight, step)
     return step
 
