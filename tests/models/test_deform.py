@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from streammatte.models.birefnet.deform import deform_conv2d, deform_conv2d_by_gather
 from streammatte.models.birefnet.fused import _in_single_precision
@@ -124,3 +126,21 @@ def test_the_operator_knows_its_result_without_computing() -> None:
         tuple(given(3)),
         test_utils=("test_schema", "test_faketensor"),
     )
+
+
+def test_nothing_is_copied_from_the_cpu() -> None:
+    """Which would make the CPU wait for a GPU, and cannot be captured as a CUDA graph."""
+    called: set[str] = set()
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            del types
+            called.add(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        deform_conv2d_by_gather(*given(3, batch=2))
+    assert "embedding" in called
+    assert not called & {"new_tensor", "tensor", "as_tensor", "item", "tolist", "cpu", "nonzero"}

@@ -109,13 +109,13 @@ def _neighbours(
         weights that include the mask.
     """
     n, _, h, w = mask.shape
-    ends = mask.new_tensor((h, w), dtype=torch.float32)
+    line = w + 2
+    ends, step = _pair(h, w, mask.device), _pair(line, 1, mask.device)
     # At -1 and at the end only the border of zeros counts, so what lies beyond may stop there.
     position = torch.minimum(_positions(offset.float()).clamp(min=-1), ends)
     low = torch.minimum(position.floor(), ends - 1)
     down, right = (position - low).unbind(-1)
-    line = w + 2
-    first = ((low + 1) * mask.new_tensor((line, 1), dtype=torch.float32)).sum(-1).to(torch.int32)
+    first = ((low + 1) * step).sum(-1).to(torch.int32)
     if n > 1:
         picture = torch.arange(n, dtype=torch.int32, device=mask.device).reshape(n, 1, 1)
         first = first + picture * ((h + 2) * line)
@@ -123,6 +123,15 @@ def _neighbours(
     lower, upper = mask * down, mask * (1 - down)
     counts = [upper * (1 - right), upper * right, lower * (1 - right), lower * right]
     return [first, first + 1, first + line, first + line + 1], [part.to(dtype) for part in counts]
+
+
+def _pair(first: int, second: int, device: torch.device) -> Tensor:
+    """Return two numbers, float32 ``[2]``, made where they are needed.
+
+    To copy them there from the CPU would make the CPU wait for the GPU, and cannot be captured as
+    a CUDA graph.
+    """
+    return torch.arange(2, dtype=torch.float32, device=device) * (second - first) + first
 
 
 def _positions(offset: Tensor) -> Tensor:
