@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from streammatte.engines.kinds import numpy_dtype, words_of
 from streammatte.engines.lint import refuse
-from streammatte.engines.log import Log
 from streammatte.errors import Interrupted, ModelError, RuntimeFailure
 from streammatte.models.onnx_card import EXPORTER
 from streammatte.models.onnx_reader import read_onnx
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streammatte.engines.kinds import Capability, Kind
+    from streammatte.engines.log import Log
     from streammatte.engines.recipe import Builder
     from streammatte.models.base import Precision, Size
 
@@ -63,6 +63,7 @@ def build(
     options: Builder,
     tell: Callable[[str], None] = lambda _: None,
     timings: Path | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> memoryview:
     """Compile an ONNX file; takes seconds to minutes, and can be interrupted.
 
@@ -74,6 +75,8 @@ def build(
         tell: Told how far it is, from a thread of the builder's.
         timings: Where TensorRT may keep how quick which kernel was on this GPU; the next engine
             takes a fraction of the time by it. TensorRT-RTX measures nothing.
+        begin: Called first on the thread that compiles, for which a GPU other than the first must
+            be made the current one.
 
     Returns:
         The engine; the memory is TensorRT's.
@@ -87,12 +90,10 @@ def build(
     api = kind.api
     ours = EXPORTER in read_onnx(path).metadata
     refuse(path, kind.name, (wanted.batch, wanted.size[1], wanted.size[0], 3), untried=not ours)
-    log = Log(api)
-    builder = kind.start("Builder", log.logger)
+    log = kind.log
+    builder = kind.start("Builder")
     flags = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
-    if not kind.for_any_gpu:
-        api.init_libnvinfer_plugins(log.logger, "")
     _parse(api, network, path, wanted, log)
     check_network(network, wanted, options.half_share)
     config, monitor = builder.create_builder_config(), _monitor(api, tell)
@@ -100,7 +101,13 @@ def build(
     config.progress_monitor = monitor
     if timings is not None and not kind.for_any_gpu:
         _take_timings(config, timings)
-    plan = _compiled(lambda: builder.build_serialized_network(network, config), monitor)
+
+    def compile_it() -> Any:
+        begin()
+        return builder.build_serialized_network(network, config)
+
+    log.forget()
+    plan = _compiled(compile_it, monitor)
     if plan is None:
         raise RuntimeFailure(f"{kind.title} cannot compile {wanted.name}: {log.said()}")
     check_plan(kind, plan.nbytes, weight_bytes(path), wanted.name)
@@ -314,10 +321,13 @@ def _compiled(compile_it: Callable[[], Any], monitor: Any) -> Any:
         finally:
             done.set()
 
-    threading.Thread(target=work, name="streammatte-engine", daemon=True).start()
+    thread = threading.Thread(target=work, name="streammatte-engine", daemon=True)
     try:
+        thread.start()
         while not done.wait(0.1):
             pass
+    except RuntimeError:  # there are too many threads, so nothing was begun
+        raise
     except BaseException:
         monitor.cancelled.set()
         # Not by Thread.join: if it is interrupted, Python up to 3.12 takes the thread for ended.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from streammatte.engines.log import Log
 from streammatte.errors import DependencyError, RuntimeFailure, UsageError
 
 OLDEST = (10, 13)
@@ -57,24 +58,35 @@ class Kind:
             )
         return api
 
+    @cached_property
+    def log(self) -> Log:
+        """What the library says, from the first call of it to the last."""
+        return Log(self.api)
+
     @property
     def version(self) -> str:
         """All of its parts, since engines are valid for exactly one."""
         return str(self.api.__version__)
 
-    def start(self, what: Literal["Builder", "Runtime"], logger: Any) -> Any:
-        """Return one of the two things that everything else comes from.
+    def start(self, what: Literal["Builder", "Runtime"]) -> Any:
+        """Return one of the two things that everything else comes from; forgets what was said.
+
+        Both may meet plugins: one in a graph, the other in an engine.
 
         Raises:
             RuntimeFailure: if the library does not start.
         """
+        self.log.forget()
         try:
-            return getattr(self.api, what)(logger)
+            started = getattr(self.api, what)(self.log.logger)
         except TypeError as error:  # pybind's way to say that the library returned nothing
             raise RuntimeFailure(
                 f"{self.title} {self.version} does not start: is an NVIDIA driver installed? "
                 "see 'streammatte doctor'"
             ) from error
+        if not self.for_any_gpu:
+            self.api.init_libnvinfer_plugins(self.log.logger, "")
+        return started
 
     def why_not(self, capability: Capability) -> str:
         """Return why it cannot use a GPU; nothing if it can."""

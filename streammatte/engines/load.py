@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from streammatte.engines.build import build
 from streammatte.engines.fingerprint import ANY_GPU, Fingerprint, digest_of
-from streammatte.engines.log import Log
 from streammatte.engines.store import Store
 from streammatte.errors import RuntimeFailure
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from streammatte.engines.build import Wanted
     from streammatte.engines.kinds import Kind
+    from streammatte.engines.log import Log
     from streammatte.engines.recipe import Recipe
     from streammatte.engines.store import Entry
     from streammatte.runtimes.cuda import Facts
@@ -40,6 +40,7 @@ def load(
     wanted: Wanted,
     recipe: Recipe,
     tell: Callable[[str], None],
+    begin: Callable[[], None] = lambda: None,
 ) -> Loaded:
     """Return an engine for the GPU that is this thread's.
 
@@ -50,6 +51,7 @@ def load(
         wanted: What the engine has to be.
         recipe: How it is compiled if it is not there.
         tell: Told what is being done, if it takes long.
+        begin: Makes that GPU another thread's, too.
 
     Raises:
         ModelError: if TensorRT does not know the graph.
@@ -57,8 +59,7 @@ def load(
         OutputError: if there is nowhere to keep it.
         Interrupted: if the user ended it.
     """
-    log = Log(kind.api)
-    runtime = kind.start("Runtime", log.logger)
+    log, runtime = kind.log, kind.start("Runtime")
     store, fingerprint = Store(), fingerprint_of(kind, facts, path, wanted, recipe)
     timings = store.timing_cache(kind, kind.version, facts.name)
     told = {"driver": ".".join(map(str, facts.driver)), "gpu": facts.name}
@@ -66,14 +67,15 @@ def load(
     def make() -> memoryview:
         words = f"compiling {wanted.name} for {facts.name}, once"
         told_how = lambda step: tell(f"{words}: {step}")  # noqa: E731
-        return build(kind, path, wanted, recipe.builder, told_how, timings)
+        return build(kind, path, wanted, recipe.builder, told_how, timings, begin)
 
     entry = store.get_or_build(wanted.name, fingerprint, make, tell, told)
+    log.forget()
     engine = _deserialised(runtime, entry.plan)
     if engine is None and not _out_of_memory(log):
         why = f"{kind.title} refuses it ({_validity(kind.api, runtime, entry.plan) or log.said()})"
-        log.forget()
         entry = store.rebuilt(entry, why, wanted.name, fingerprint, make, tell, told)
+        log.forget()
         engine = _deserialised(runtime, entry.plan)
     if engine is None:
         raise _refused(kind, log)

@@ -9,7 +9,12 @@ _ERROR = 1
 
 
 class Log:
-    """The errors that were told to ``logger``, which must live as long as what it was given to."""
+    """The errors that were told to ``logger``.
+
+    TensorRT has one logger a process: the first that it is given, whatever it is given later. So
+    there is one a kind (``Kind.log``), for as long as the process lives, and whoever begins
+    something forgets what was said before.
+    """
 
     def __init__(self, api: Any) -> None:
         """Make a logger for one of the two modules."""
@@ -20,14 +25,14 @@ class Log:
                 api.ILogger.__init__(self)
 
             def log(self, severity: Any, message: str) -> None:
-                if int(severity) <= _ERROR:
+                if int(severity) <= _ERROR and not errors:  # what follows is its echo
                     errors.append(message)
 
         self._errors = errors
         self.logger = Logger()
 
     def said(self) -> str:
-        """Return the first thing that went wrong; what follows is its echo."""
+        """Return the first thing that went wrong."""
         return " ".join(self._errors[0].split()) if self._errors else "it does not say why"
 
     def forget(self) -> None:

@@ -236,6 +236,14 @@ class Device:
         """Do what a graph says, in a stream's turn."""
         self._call("cudaGraphLaunch", graph, stream)
 
+    def drop_graphs(self) -> None:
+        """Let go of what was captured: before that whose work it notes down, if that ends first.
+
+        Nothing may be under way (``settle``).
+        """
+        self._each("cudaGraphExecDestroy", self._graphs)
+        self._graphs.clear()
+
     def settle(self) -> None:
         """Wait for what is under way on all streams; what fails is not told."""
         with contextlib.suppress(RuntimeFailure, DependencyError):
@@ -248,12 +256,12 @@ class Device:
         What fails here is not told: a device that was lost has nothing left to give back.
         """
         self.settle()
-        self._each("cudaGraphExecDestroy", self._graphs)
+        self.drop_graphs()
         self._each("cudaEventDestroy", self._events)
         self._each("cudaFree", self._memory)
         self._each("cudaFreeHost", [pinned.address for pinned in self._pinned])
         self._each("cudaStreamDestroy", self._streams)
-        for taken in (self._graphs, self._events, self._memory, self._pinned, self._streams):
+        for taken in (self._events, self._memory, self._pinned, self._streams):
             taken.clear()
 
     def _each(self, name: str, things: Sequence[Any]) -> None:

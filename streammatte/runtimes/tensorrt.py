@@ -42,7 +42,8 @@ class TensorRt:
     kind: ClassVar[Kind] = TENSORRT
     slots = SLOTS
     wants_graphs: ClassVar[bool] = True
-    """Whether the work is noted down as CUDA graphs, if that can be done."""
+    """Whether the work is noted down as CUDA graphs, if that can be done; ``why_no_graphs`` says
+    why it was not."""
 
     def __init__(self, model: Model, size: Size, placement: Placement) -> None:
         """Get the engine, and run it once so that the first frame is quick.
@@ -65,7 +66,7 @@ class TensorRt:
         self._loaded: Loaded | None = None
         self._context: Any = None
         self._kernels: Any = None
-        self.has_graphs = False
+        self.has_graphs, self.why_no_graphs = False, "nobody asked for them"
         self._device = Device(number)
         try:
             self._start(model, size, placement)
@@ -86,13 +87,17 @@ class TensorRt:
         self.precision = precision_of(name, model, said, placement.precision)
         aim = (facts.capability,) if self.kind.for_any_gpu else ()
         wanted = Wanted(name, size, self.batch, self.precision, aim)
-        self._loaded = load(self.kind, facts, path, wanted, recipe, placement.tell)
+        self._loaded = load(
+            self.kind, facts, path, wanted, recipe, placement.tell, self._device.use
+        )
         self.inputs, self.outputs = _ports(self.kind.api, self._loaded.engine)
         check_contract(name, size, self.inputs, self.outputs)
         self._make_context()
         self._ring = self._warm(size)
         self.device = f"cuda:{self._device.number}"
         self.description = f"{self.kind.title} {self.kind.version} on {facts.name} ({self.device})"
+        if not self.has_graphs:
+            self.description += " without CUDA graphs"
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the mattes of images; see ``runtimes.base.Runtime``.
@@ -118,8 +123,10 @@ class TensorRt:
         if self._loaded is not None:
             self._keep_kernels(self._loaded.entry.folder / _KERNELS)
         # TensorRT wants what was made last to go first.
-        self._kernels = self._context = None
-        self._loaded = None
+        self._device.drop_graphs()
+        self._context = None
+        self._kernels = None
+        self._loaded = None  # which lets go of the engine and then of what runs it
         self._device.close()
 
     # --- the engine's side ---
@@ -160,15 +167,23 @@ class TensorRt:
         ring.submit(black)
         ring.collect()
         if self.wants_graphs:
-            # Not all that runs can be noted down; it runs all the same.
-            with contextlib.suppress(RuntimeFailure):
-                ring.capture()
-                self.has_graphs = True
+            self._capture(ring)
         for _ in range(self.slots):
             ring.submit(black)
         for _ in range(self.slots):
             ring.collect()
         return ring
+
+    def _capture(self, ring: Ring) -> None:
+        """Use CUDA graphs, if they can be had; not all that runs can be noted down."""
+        try:
+            ring.capture()
+        except (DependencyError, RuntimeFailure) as error:
+            self.why_no_graphs = str(error)
+            if self._loaded is not None:
+                self._loaded.log.forget()  # or the next failure is told in the words of this one
+        else:
+            self.has_graphs, self.why_no_graphs = True, ""
 
     def _keep_kernels(self, path: Path) -> None:
         """Keep what was compiled for this GPU, so that the next start is quick."""

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from streammatte.engines import build as building
 from streammatte.engines.build import Wanted, build, check_network, check_plan
 from streammatte.engines.kinds import TENSORRT, TENSORRT_RTX, Kind, parse_capability
-from streammatte.engines.log import Log
 from streammatte.engines.recipe import Builder
 from streammatte.errors import DependencyError, ModelError, RuntimeFailure, UsageError
 from streammatte.models import open_model
@@ -51,7 +50,7 @@ def exported(folder: Path, side: int) -> Path:
 
 def parsed(path: Path) -> Any:
     """Return the network as TensorRT-RTX reads it, with all that must live as long."""
-    log = Log(trt)
+    log = TENSORRT_RTX.log
     builder = trt.Builder(log.logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     assert trt.OnnxParser(network, log.logger).parse_from_file(str(path)), log.said()
@@ -185,7 +184,7 @@ def test_positions_in_half_precision_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def no_lint(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the package onnx is missing, which an engine does not need."""
-    monkeypatch.setattr(building, "refuse", lambda *_: None)
+    monkeypatch.setattr(building, "refuse", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("no_lint")

@@ -313,8 +313,12 @@ class FakeCuda:
             return buffer.address if buffer else None
 
     def release(self, address: int) -> None:
-        """Give back what was reserved; a violation if it may still be in use."""
+        """Give back what was reserved; a violation if it may still be in use, or used again."""
         with self.lock:
+            for graph in self.graphs:
+                spans = (span for work in graph.work for span in (*work.reads, *work.writes))
+                if graph.alive and any(span.buffer.address == address for span in spans):
+                    self.violate(f"graph {graph.number:#x} outlives memory that it uses")
             self.memory.give_back(address, "reserved", self.host)
 
     def violate(self, what: str) -> None:

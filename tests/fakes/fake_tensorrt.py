@@ -869,6 +869,9 @@ class RtxRuntime(Runtime):
 class IRuntimeCache(_Kept):
     """Kernels that were compiled for the GPU here."""
 
+    def __del__(self) -> None:
+        self._lib.order.append("~IRuntimeCache")
+
     def deserialize(self, blob: Any) -> bool:
         return self._lib.counted("IRuntimeCache.deserialize") and self._read(blob)
 

@@ -58,7 +58,8 @@ def plug_tensorrt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any
 
     def forget() -> None:
         for kind in KINDS.values():
-            vars(kind).pop("api", None)
+            for name in ("api", "log"):
+                vars(kind).pop(name, None)
 
     def plug(kind: str = "tensorrt", *arguments: Any, **changes: Any) -> Any:
         forget()

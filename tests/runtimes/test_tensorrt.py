@@ -14,6 +14,7 @@ import pytest
 from fakes.fixtures import POLICIES
 from fakes.graphs import Plain
 
+from streammatte.engines.kinds import KINDS
 from streammatte.engines.store import Store
 from streammatte.errors import (
     DependencyError,
@@ -181,16 +182,74 @@ def test_single_precision_on_request(kind: str, bench: Bench) -> None:
     assert bench.model.asked[0].precision == "fp32"
 
 
-def test_what_was_made_last_goes_first(bench: Bench) -> None:
-    """Contexts before engines before the runtime; and only when nothing runs any more."""
-    bench.plug("tensorrt")
+@EVERYWHERE
+def test_what_was_made_last_goes_first(
+    kind: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Graphs, contexts, kernels, engines, the runtime, memory; and only when nothing runs."""
+    bench.plug(kind)
     runtime = bench.open()
     runtime.submit(images())
+    order = bench.api.fake.order
+    for name in ("cudaStreamSynchronize", "cudaGraphExecDestroy", "cudaFree"):
+        monkeypatch.setattr(bench.gpu, name, noting(order, getattr(bench.gpu, name)))
+    del order[:]
     runtime.close()
-    ends = [name for name in bench.api.fake.order if name.startswith("~")]
-    assert ends.index("~IExecutionContext") < ends.index("~ICudaEngine") < ends.index("~Runtime")
-    names = [call.name for call in bench.gpu.log]
-    assert names.index("cudaStreamSynchronize") < names.index("cudaFree")
+    ends = list(dict.fromkeys(name for name in order if name[0] == "~" or name.startswith("cuda")))
+    assert ends == [
+        "cudaStreamSynchronize",
+        "cudaGraphExecDestroy",
+        "~IExecutionContext",
+        *(["~IRuntimeCache"] if kind == "tensorrt_rtx" else []),
+        "~ICudaEngine",
+        "~Runtime",
+        "cudaFree",
+    ]
+
+
+def noting(order: list[str], call: Any) -> Any:
+    """Return a function of CUDA's that writes its name down, too."""
+
+    def noted(*arguments: Any) -> Any:
+        order.append(call.__name__)
+        return call(*arguments)
+
+    return noted
+
+
+@EVERYWHERE
+def test_the_thread_that_compiles_has_the_right_gpu(kind: str, bench: Bench) -> None:
+    """CUDA has a current device a thread, and TensorRT times kernels on that."""
+    bench.plug(kind, devices=2)
+    placement = Placement("cuda:1")
+    bench.opened.append(CLASSES[kind](bench.model, SIZE, placement))
+    builders = [call for call in bench.gpu.log if call.thread == "streammatte-engine"]
+    assert [(call.name, call.arguments) for call in builders] == [("cudaSetDevice", {"device": 1})]
+
+
+def test_plugins_are_there_for_engines_that_were_compiled_before(bench: Bench) -> None:
+    bench.plug("tensorrt")
+    bench.open().close()
+    bench.plug("tensorrt")
+    bench.open()
+    order = bench.api.fake.order
+    assert "Builder" not in order
+    assert order.index("init_libnvinfer_plugins") < order.index("Runtime.deserialize_cuda_engine")
+
+
+@EVERYWHERE
+def test_there_is_one_logger_a_process(kind: str, bench: Bench) -> None:
+    """TensorRT keeps the first; what it says of one failure is not told of the next."""
+    api = bench.plug(kind)
+    one = KINDS[kind.replace("_", "-")].log
+    api.fake.fail("Builder.build_serialized_network", says="no kernel fits")
+    with pytest.raises(RuntimeFailure, match="cannot compile selfie: no kernel fits"):
+        bench.open()
+    api.fake.fail("ICudaEngine.create_execution_context", says="no room")
+    with pytest.raises(RuntimeFailure, match="cannot be started: no room"):
+        bench.open()
+    runtime = bench.open()
+    assert runtime._loaded.log is one
 
 
 # --- engines ------------------------------------------------------------------------------------
@@ -347,7 +406,20 @@ def test_without_graphs_it_runs_all_the_same(kind: str, bench: Bench) -> None:
     bench.gpu.fail("cudaStreamEndCapture", "cudaErrorStreamCaptureUnsupported")
     runtime = bench.open()
     assert not runtime.has_graphs
+    assert runtime.why_no_graphs.startswith("CUDA failed: cudaErrorStreamCaptureUnsupported")
+    assert runtime.description.endswith("(cuda:0) without CUDA graphs")
     np.testing.assert_array_equal(runtime.infer(images()), bench.truth(images()))
+
+
+@EVERYWHERE
+def test_what_failed_while_capturing_is_not_told_of_a_frame(kind: str, bench: Bench) -> None:
+    bench.plug(kind)
+    bench.api.fake.fail("IExecutionContext.execute_async_v3", 2, says="not in a capture")
+    runtime = bench.open()
+    assert "not in a capture" in runtime.why_no_graphs
+    bench.api.fake.fail("IExecutionContext.execute_async_v3", says="out of luck")
+    with pytest.raises(RuntimeFailure, match="did not run: out of luck"):
+        runtime.infer(images())
 
 
 @pytest.mark.parametrize(
