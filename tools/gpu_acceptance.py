@@ -1,34 +1,49 @@
-"""Tries everything that runs on an NVIDIA GPU, on one, and writes what came out as one JSON file.
+r"""Tries everything that runs on an NVIDIA GPU, on one, and writes what came out as one JSON file.
 
     python tools/gpu_acceptance.py -o acceptance.json               # all of it, about 10 minutes
-    python tools/gpu_acceptance.py -o quick.json --models birefnet-lite --sizes 512 --frames 100
     python tools/gpu_acceptance.py -o a.json --install              # pip gets what is missing
     python tools/gpu_acceptance.py -o a.json --wheels FOLDER        # the same, without a network
 
-Machines with such a GPU may be at hand for minutes only. So what matters most comes first, each
-step is tried by itself (what fails is written down, and the rest goes on), the file is written
-again after every step, and nothing new is begun once ``--minutes`` are over. Steps, for every
-network, size, and way to run it (TensorRT, TensorRT-RTX, PyTorch on our streams, PyTorch alone,
-ONNX Runtime):
+Machines with such a GPU may be at hand for ten minutes only. What is recommended there: make the
+references on the machine before, which needs no GPU, carry them, and stop in time:
+
+    python tools/gpu_acceptance.py --make-references references.npz --models birefnet-lite
+    python tools/gpu_acceptance.py -o acceptance.json --wheels .whl --references references.npz \
+        --models birefnet-lite --sizes 1024 --frames 200 --minutes 8
+
+So what matters most comes first, each network is run by each way in a process of its own (a GPU
+that was lost, or a crash, ends that one only), each step is tried by itself (what fails is written
+down, and the rest goes on), the file is written again after every step, and nothing new is begun
+once ``--minutes`` are over; what runs then is ended. Steps, for every network, size, and way to run
+it (TensorRT, TensorRT-RTX, PyTorch on our streams, PyTorch alone, ONNX Runtime):
 
 - ``ready``: exported, compiled, loaded; how long it took and how large the engine is
-- ``parity``: its mattes against ONNX Runtime's on the CPU, within the recipe's tolerance
 - ``network``: frames a second with the ring full, milliseconds a single one takes (percentiles),
   that all of them are right and in order, and that memory stays flat
+- ``times``: milliseconds that the GPU takes to copy in, compute and copy out, by its own clock
 - ``graphs``: the same mattes without CUDA graphs, and how much slower
 - ``pipeline``: a whole render of 1080p footage, and where its time went
+- ``reopened``: memory after each of three times that it was opened and closed
+- ``parity``: its mattes against ONNX Runtime's on the CPU, within the recipe's tolerance
+
+Before them, ``basics``: memory that runs out, streams without a network, what ``doctor`` says.
+After them, ``around``: what ``auto`` takes and why not the rest, and pictures that the GPU decodes.
 
 Exit code 0 if all that could be tried is right, 1 if something is not, 4 if there is no GPU.
 PyTorch on our streams is not a way that ``render`` offers: where TensorRT is missing, it still
 tries streams, events, copies and graphs with real work on a real device.
 """
 
+# ruff: noqa: SLF001  it looks into what it tries
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 import resource
@@ -38,61 +53,104 @@ import sys
 import tempfile
 import time
 import traceback
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ROOT = Path(__file__).parents[1]
-NEEDED = ("av", "numba", "onnxruntime", "onnxscript", "platformdirs", "rich", "filelock", "torch")
-"""Distributions without which there is nothing to try; others are used if they are there."""
+ROOT = Path(__file__).resolve().parents[1]
+NEEDED = (
+    *("av", "cuda-bindings", "filelock", "numba", "numpy", "onnx", "onnxruntime", "onnxscript"),
+    *("opencv-python-headless", "platformdirs", "rich", "safetensors", "torch", "transformers"),
+)
+"""Distributions without which there is little to try."""
+_RTX, _TENSORRT = "tensorrt-rtx-cu13>=1.7,<1.8", "tensorrt-cu13>=10.13,<12"
 WAYS = ("tensorrt", "tensorrt-rtx", "torch on our streams", "torch", "onnxruntime")
+BASICS, AROUND = "basics", "around"
 NO_GPU = 4
 _PERCENTILES = (50, 95, 99)
 _GROWTH = 64 << 20
 """Bytes by which memory may grow while frames go by before it counts as a leak."""
+_SHOWN = 4
+"""Pictures that mattes are compared on."""
+_OWN = ("wrong", "seconds", "not begun")
+"""What a file says of itself rather than of a GPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     told = parse(arguments)
-    if told.install or told.wheels:
-        install(told.wheels)
+    faulthandler.enable()
     sys.path[:0] = [str(ROOT)]
+    if told.make_references:
+        return make_references(told)
     record = Record(told.output, told.minutes)
-    record.put("machine", machine())
-    device = record.step("gpu", gpu)
+    if told.one:
+        try_one(record, told)
+        return 0
+    if told.install or told.wheels:
+        record.step("install", lambda: install(told.wheels, record.left), always=True)
+    record.step("machine", machine, always=True)
+    # A package that is missing is no GPU that is missing.
+    if record.step("bindings", bindings, always=True) is None:
+        return ended(record)
+    device = record.step("gpu", gpu, always=True)
     if device is None:
         tell(f"no GPU to go on with: {record.facts['gpu']['failed']}")
         return NO_GPU
-    tell(f"{device['name']}, compute capability {device['capability']}")
-    for name in told.models:
-        for size in told.sizes:
-            for way in told.ways:
-                if not record.time_is_up(f"{name} at {size} by {way}"):
-                    try_way(record, way, name, size, told)
-    tell(f"{len(record.wrong)} wrong; all of it is in {told.output}")
+    for way, name, size in jobs(told):
+        if record.time_is_up(f"{place_of(name, size)}/{way}"):
+            continue
+        if told.in_process:
+            told.one = [way, name, str(size)]
+            try_one(record, told)
+        else:
+            apart(record, (way, name, str(size)), told)
+    return ended(record)
+
+
+def ended(record: Record) -> int:
+    """Say what is wrong; returns the exit status."""
+    tell(f"{len(record.wrong)} wrong; all of it is in {record.path}")
     for line in record.wrong:
         tell(f"  {line}")
     return 1 if record.wrong else 0
 
 
+def jobs(told: argparse.Namespace) -> list[tuple[str, str, int]]:
+    """Return what to try, in turn."""
+    tried = [(way, n, size) for n in told.models for size in told.sizes for way in told.ways]
+    first = (told.models[0], told.sizes[0])
+    return [(BASICS, *first), *tried, (AROUND, *first)]
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
+    assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.json")
     parser.add_argument("--models", nargs="+", default=["birefnet-lite", "birefnet"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[1024, 512])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--weights", default="random", help="FILE, FOLDER or random[:SEED]")
     parser.add_argument("--frames", type=int, default=500, help="that the network sees (500)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing is begun")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which all ends (9)")
     parser.add_argument("--install", action="store_true", help="let pip get what is missing")
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="let pip get it from there")
-    return parser.parse_args(arguments)
+    parser.add_argument("--references", type=Path, metavar="FILE.npz", help="mattes to compare")
+    parser.add_argument(
+        "--make-references", type=Path, metavar="FILE.npz", help="make them; needs no GPU"
+    )
+    parser.add_argument("--in-process", action="store_true", help="all in this process")
+    parser.add_argument("--one", nargs=3, metavar=("WAY", "MODEL", "SIZE"), help=argparse.SUPPRESS)
+    told = parser.parse_args(arguments)
+    if told.output is None and told.make_references is None:
+        parser.error("say where to write: -o FILE.json")
+    return told
 
 
 def tell(text: str) -> None:
@@ -100,27 +158,99 @@ def tell(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
-def install(wheels: Path | None) -> None:
-    """Let pip get what is missing into a folder of its own, and look there, too."""
+def install(wheels: Path | None, left: float) -> dict[str, Any]:
+    """Let pip get what is missing into a folder of its own, and look there, too.
+
+    What little can be tried without may be missing afterwards: either of the two TensorRTs.
+    """
     missing = [name for name in NEEDED if not there(name)]
-    target = Path(tempfile.gettempdir()) / "streammatte-acceptance"
+    target = Path(tempfile.gettempdir()) / f"streammatte-acceptance-{os.getpid()}"
     words = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target)]
-    if wheels is not None:
-        offline = ["--no-index", "--no-deps", *map(str, sorted(wheels.glob("*.whl")))]
-        subprocess.run([*words, *offline], check=True)
-    elif missing:
-        subprocess.run([*words, *missing], check=True)
     sys.path.insert(0, str(target))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(target), os.environ.get("PYTHONPATH", "")])
+    done: dict[str, Any] = {"missing": missing}
+    if wheels is not None:
+        files = sorted(map(str, wheels.glob("*.whl")))
+        done["wheels"] = files
+        done["pip"] = _pip([*words, "--no-index", "--no-deps", *files], left)
+    else:
+        if missing:
+            done["pip"] = _pip([*words, *missing], left)
+        for name in wished():
+            if not there(name.partition(">")[0]):
+                done[name] = _pip([*words, name], min(left, 180))
+    importlib.invalidate_caches()
+    still = [name for name in NEEDED if not there(name)]
+    return done | {"right": not still, "why": f"still missing: {', '.join(still)}"}
+
+
+def _pip(words: list[str], seconds: float) -> str:
+    """Run pip; returns what it says if it fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)[-500:]
+    return done.stderr.strip()[-500:] if done.returncode else "done"
+
+
+def wished() -> list[str]:
+    """Return the TensorRTs that know the GPU here."""
+    from streammatte.engines.kinds import TENSORRT_RTX, parse_capability
+
+    said = _said(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]).split()
+    known = bool(said) and not TENSORRT_RTX.why_not(parse_capability(said[0]))
+    return [*([_RTX] if known else []), _TENSORRT]
 
 
 def there(distribution: str) -> bool:
     """Whether a distribution is installed."""
+    if distribution.startswith("opencv"):  # which has several names
+        return importlib.util.find_spec("cv2") is not None
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+# --- processes of their own ---------------------------------------------------------------------
+
+
+def apart(record: Record, job: tuple[str, str, str], told: argparse.Namespace) -> None:
+    """Try one thing in a process of its own, and take over what it wrote down.
+
+    It may crash, hang, or lose the GPU, after which CUDA does nothing more in a process.
+    """
+    way, name, size = job
+    part = told.output.with_name(f"{told.output.stem}.part.json")
+    part.unlink(missing_ok=True)
+    left = max(1.0, record.left)
+    try:
+        code = subprocess.run(child(job, part, left, told), timeout=left, check=False).returncode
+        why = f"its process ended with {code}" if code else ""
+    except subprocess.TimeoutExpired:
+        code, why = None, f"it was ended after {left:.0f} s, when time was up"
+    record.take(part)
+    part.unlink(missing_ok=True)
+    if why:
+        record.wrong.append(f"{place_of(name, size)}/{way}: {why}")
+        record.put(f"{place_of(name, size)}/{way}/ended", {"failed": why, "code": code})
+        tell(record.wrong[-1])
+
+
+def child(
+    job: tuple[str, str, str], part: Path, left: float, told: argparse.Namespace
+) -> list[str]:
+    """Return the command that tries one thing."""
+    words = [sys.executable, __file__, "--one", *job, "-o", str(part)]
+    words += ["--minutes", f"{left / 60:.3f}", "--weights", told.weights]
+    words += ["--frames", str(told.frames)]
+    return words + (["--references", str(told.references)] if told.references else [])
+
+
+def place_of(name: str, size: int | str) -> str:
+    """Return where things of a network are written down."""
+    return f"{Path(name).name} {size}"
 
 
 # --- what is written down -----------------------------------------------------------------------
@@ -143,16 +273,40 @@ class Record:
         for folder in folders:
             here = here.setdefault(folder, {})
         here[name] = facts
+        self.write()
+
+    def write(self) -> None:
+        """Write the file, which is whole at any time."""
         whole = {**self.facts, "wrong": self.wrong, "seconds": round(self.elapsed, 1)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(whole, indent=1) + "\n")
+        new = self.path.with_name(f"{self.path.name}.new")
+        new.write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
+        new.replace(self.path)
 
-    def step(self, place: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    def take(self, part: Path) -> None:
+        """Take over what another process wrote down, as far as it came."""
+        try:
+            found = json.loads(part.read_text())
+        except (OSError, ValueError):
+            return
+        self.wrong += found.get("wrong", [])
+        if begun := found.get("not begun"):
+            self.facts["not begun"] = [*self.facts.get("not begun", []), *begun]
+        for name, facts in found.items():
+            if name not in _OWN:
+                self.facts[name] = {**self.facts.get(name, {}), **facts}
+        self.write()
+
+    def step(
+        self, place: str, do: Callable[[], dict[str, Any]], *, always: bool = False
+    ) -> dict[str, Any] | None:
         """Do something, and write down what came out, or why nothing did.
 
         Facts with ``right: False`` are wrong, and so is whatever is raised, but for what this
-        machine does not have.
+        machine does not have. Nothing is done when time is up, unless it is done ``always``.
         """
+        if not always and self.time_is_up(place):
+            return None
         begun = time.monotonic()
         try:
             facts = do()
@@ -160,19 +314,18 @@ class Record:
             self._failed(place, error)
             return None
         facts["seconds"] = round(time.monotonic() - begun, 3)
-        if facts.get("right") is False:
+        if "right" in facts and not facts["right"]:
             self.wrong.append(f"{place}: {facts.get('why', 'not right')}")
         self.put(place, facts)
         tell(f"{place}: {summary(facts)}")
         return facts
 
     def _failed(self, place: str, error: Exception) -> None:
-        from streammatte.errors import DependencyError
-
         words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        absent = isinstance(error, DependencyError)
+        # By name: what it comes from may be what cannot be imported.
+        absent = any(kind.__name__ == "DependencyError" for kind in type(error).__mro__)
         facts: dict[str, Any] = {"absent" if absent else "failed": words}
-        if place == "gpu":
+        if place == "gpu" and absent:
             facts = {"failed": words}
         elif not absent:
             facts["traceback"] = traceback.format_exc()[-3000:]
@@ -185,12 +338,29 @@ class Record:
         """Seconds since the start."""
         return time.monotonic() - self.begun
 
+    @property
+    def left(self) -> float:
+        """Seconds until time is up."""
+        return 60 * self.minutes - self.elapsed
+
     def time_is_up(self, what: str) -> bool:
         """Whether it is too late to begin something; if so, that is written down."""
-        if self.elapsed < 60 * self.minutes:
+        if self.left > 0:
             return False
         self.put("not begun", [*self.facts.get("not begun", []), what])
         return True
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: numbers that are none become words."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 def summary(facts: dict[str, Any]) -> str:
@@ -221,6 +391,18 @@ def _said(words: list[str]) -> str:
     return ""
 
 
+def bindings() -> dict[str, Any]:
+    """Return the CUDA that Python sees; what is missing is wrong here."""
+    from streammatte.errors import DependencyError
+    from streammatte.runtimes import cuda
+
+    try:
+        module = cuda.api()
+    except DependencyError as error:
+        raise RuntimeError(f"whether there is a GPU cannot be told: {error}") from error
+    return {"module": getattr(module, "__name__", type(module).__name__)}
+
+
 def gpu() -> dict[str, Any]:
     """Return what CUDA says of the first GPU."""
     from streammatte.runtimes.cuda import Device
@@ -244,54 +426,86 @@ def gpu() -> dict[str, Any]:
 # --- one way to run one network -----------------------------------------------------------------
 
 
+def try_one(record: Record, told: argparse.Namespace) -> None:
+    """Try what ``--one`` says."""
+    way, name, size = told.one
+    place = f"{place_of(name, size)}/{way}"
+    if way == BASICS:
+        try_basics(record, place)
+    elif way == AROUND:
+        record.step(f"{place}/auto", lambda: automatic(name, int(size), told.weights))
+        record.step(f"{place}/nvdec", nvdec)
+    else:
+        try_way(record, way, name, int(size), told)
+
+
 def try_way(record: Record, way: str, name: str, size: int, told: argparse.Namespace) -> None:
     """Try all steps of one way; what cannot be made ready is left at that."""
-    place = f"{name} {size}/{way}"
+    place = f"{place_of(name, size)}/{way}"
     opened: list[Any] = []
+    mattes: list[Any] = []
 
     def ready() -> dict[str, Any]:
         runtime, facts = make_ready(way, name, size, told.weights)
         opened.append(runtime)
+        mattes.extend(runtime.infer(picture) for picture in pictures(size, _SHOWN))
         return facts
 
-    if record.step(f"{place}/ready", ready) is None:
-        return
     try:
-        record.step(f"{place}/parity", lambda: parity(opened[0], name, size, told.weights))
-        record.step(f"{place}/network", lambda: speed(opened[0], size, told.frames))
-        if hasattr(opened[0], "wants_graphs"):
-            plain = lambda: without_graphs(opened[0], way, name, size, told)  # noqa: E731
-            record.step(f"{place}/graphs", plain)
+        if record.step(f"{place}/ready", ready) is None:
+            return
+        runtime = opened[0]
+        record.step(f"{place}/network", lambda: speed(runtime, size, told.frames))
+        if hasattr(runtime, "has_graphs"):
+            record.step(f"{place}/times", lambda: gpu_times(runtime))
+            plainly = lambda: without_graphs(runtime, way, name, size, told)  # noqa: E731
+            record.step(f"{place}/graphs", plainly)
     finally:
-        opened[0].close()
-    if way in ("tensorrt", "tensorrt-rtx", "torch", "onnxruntime"):
+        for runtime in opened:
+            runtime.close()
+        opened.clear()
+    if way != "torch on our streams":
         record.step(f"{place}/pipeline", lambda: pipeline(way, name, size, told))
+    record.step(f"{place}/reopened", lambda: reopened(way, name, size, told.weights))
+    truth = lambda: reference(name, size, told.weights, told.references)  # noqa: E731
+    record.step(f"{place}/parity", lambda: parity(mattes, truth(), name, size))
+
+
+def kind_of(way: str) -> Any:
+    """Return the class of a way."""
+    from streammatte.runtimes import RUNTIMES
+
+    return TorchRing if way == "torch on our streams" else RUNTIMES.load(way)
+
+
+def opened_model(name: str, weights: str) -> Any:
+    """Return a network."""
+    from streammatte.models import open_model
+
+    return open_model(name, weights=weights, tell=tell)
 
 
 def make_ready(way: str, name: str, size: int, weights: str) -> tuple[Any, dict[str, Any]]:
     """Return a runtime, and what it took."""
-    from streammatte.models import open_model
-    from streammatte.runtimes import RUNTIMES, Placement
+    from streammatte.runtimes import Placement
 
-    model = open_model(name, weights=weights, tell=tell)
-    steps: list[str] = []
+    model, steps = opened_model(name, weights), []
     placement = Placement("cuda", "fp16", require_gpu=True, batch=1, tell=steps.append)
-    kind = TorchRing if way == "torch on our streams" else RUNTIMES.load(way)
     begun = time.monotonic()
-    runtime = kind(model, (size, size), placement)
+    runtime = kind_of(way)(model, (size, size), placement)
     facts = {
         "runtime": runtime.description,
         "device": runtime.device,
         "precision": runtime.precision,
         "load_seconds": round(time.monotonic() - begun, 2),
         "built": len(steps) > 0,
+        "memory_mib": _mib(memory()),
     }
+    if hasattr(runtime, "has_graphs"):
+        facts |= {"graphs": runtime.has_graphs, "why_no_graphs": runtime.why_no_graphs}
     loaded = getattr(runtime, "_loaded", None)
     if loaded is not None:
-        facts |= {
-            "engine_mib": loaded.entry.plan.stat().st_size >> 20,
-            "graphs": runtime.has_graphs,
-        }
+        facts["engine_mib"] = loaded.entry.plan.stat().st_size >> 20
     return runtime, facts
 
 
@@ -306,34 +520,98 @@ def pictures(size: int, count: int = 8) -> list[Any]:
     return [noise, halves, *(np.ascontiguousarray(picture) for picture in rolled)]
 
 
-def parity(runtime: Any, name: str, size: int, weights: str) -> dict[str, Any]:
+# --- what mattes are compared with --------------------------------------------------------------
+
+
+def make_references(told: argparse.Namespace) -> int:
+    """Write the mattes to compare with; returns the exit status."""
+    import numpy as np
+
+    made = {}
+    for name in told.models:
+        for size in told.sizes:
+            key, mattes = _judged(name, size, told.weights, None)
+            made[key] = _whole(mattes)
+            tell(f"{place_of(name, size)}: {len(mattes)} mattes")
+    np.savez_compressed(told.make_references, **made)
+    return 0
+
+
+def reference(name: str, size: int, weights: str, references: Path | None) -> Any:
+    """Return the mattes of ``pictures(size, 4)``: float32 ``[4, 1, 1, size, size]``."""
+    return _judged(name, size, weights, references)[1]
+
+
+def _judged(name: str, size: int, weights: str, references: Path | None) -> tuple[str, Any]:
+    """Return the key and the mattes: carried, kept in the cache, or made here and kept."""
+    import numpy as np
+
+    from streammatte import home
+
+    model = opened_model(name, weights)
+    digest = hashlib.sha256(f"{model.digest} {size}".encode())
+    for picture in pictures(size, _SHOWN):
+        digest.update(picture.tobytes())
+    key = digest.hexdigest()[:40]
+    kept = home.folder("acceptance") / f"{key}.npz"
+    for path in (references, kept):
+        if path is not None and path.is_file():
+            with suppress(OSError, ValueError), np.load(path) as found:
+                if key in found:
+                    return key, found[key].astype(np.float32) / 65535
+    mattes = _whole(_judge(model, size))
+    with suppress(OSError):
+        new = kept.with_name(f"{key}.new.npz")
+        np.savez_compressed(new, **{key: mattes})
+        new.replace(kept)
+    return key, mattes.astype(np.float32) / 65535
+
+
+def _whole(mattes: Any) -> Any:
+    """Return mattes as uint16, which loses 8e-6 and is half as large."""
+    import numpy as np
+
+    if not np.isfinite(mattes).all():
+        raise ArithmeticError("the mattes to compare with are no numbers")
+    return np.rint(65535 * np.clip(mattes, 0, 1)).astype(np.uint16)
+
+
+def _judge(model: Any, size: int) -> Any:
+    """Return what ONNX Runtime makes of the pictures in single precision on the CPU."""
+    import numpy as np
+
+    from streammatte.runtimes import RUNTIMES, Placement
+
+    judge = RUNTIMES.load("onnxruntime")(model, (size, size), Placement("cpu", "fp32"))
+    try:
+        return np.stack([judge.infer(picture) for picture in pictures(size, _SHOWN)])
+    finally:
+        judge.close()
+
+
+def parity(mattes: list[Any], truth: Any, name: str, size: int) -> dict[str, Any]:
     """Compare mattes with those of the same network in single precision on the CPU."""
     import numpy as np
 
     from streammatte.engines.recipe import recipe_for
-    from streammatte.models import open_model
-    from streammatte.runtimes import RUNTIMES, Placement
 
-    model = open_model(name, weights=weights, tell=tell)
-    judge = RUNTIMES.load("onnxruntime")(model, (size, size), Placement("cpu", "fp32"))
-    rows = []
-    try:
-        for picture in pictures(size, 4):
-            off = np.abs(runtime.infer(picture) - judge.infer(picture))
-            rows.append((float(off.max()), float(off.mean())))
-    finally:
-        judge.close()
+    off = np.abs(np.stack(mattes) - truth)
+    rows = [(float(one.max()), float(one.mean())) for one in off]
     tolerance = recipe_for(name, (size, size), "fp16").tolerance
     # Noise comes first; it is no picture, and random weights make much of it.
-    largest, mean = (max(row[i] for row in rows[1:]) for i in (0, 1))
+    largest, mean = (float(np.max([row[i] for row in rows[1:]])) for i in (0, 1))
+    sound = bool(np.isfinite(off).all())
     return {
         "largest": largest,
         "mean": mean,
         "of_noise": rows[0],
         "allowed": [tolerance.largest, tolerance.mean],
-        "right": largest <= tolerance.largest and mean <= tolerance.mean,
+        "right": sound and largest <= tolerance.largest and mean <= tolerance.mean,
         "why": f"alpha is off by {largest:.2g} at most, {mean:.2g} on average",
     }
+
+
+# --- how quick it is ----------------------------------------------------------------------------
 
 
 def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
@@ -343,9 +621,9 @@ def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
     from streammatte.runtimes.base import Flight
 
     shown = pictures(size)
-    truth = [runtime.infer(picture) for picture in shown]
-    again = [runtime.infer(picture) for picture in shown]
-    wobble = max(float(np.abs(a - b).max()) for a, b in zip(truth, again, strict=True))
+    truth = np.stack([runtime.infer(picture) for picture in shown])
+    again = np.stack([runtime.infer(picture) for picture in shown])
+    wobble = float(np.abs(truth - again).max())
     single = []
     for i in range(max(10, frames // 5)):
         begun = time.perf_counter()
@@ -353,6 +631,7 @@ def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
         single.append(1000 * (time.perf_counter() - begun))
     flight, sent, waited, wrong = Flight(runtime), [], [], 0
     before, begun = memory(), time.perf_counter()
+    most = before["gpu"]
     for i in range(frames + flight.slots - 1):
         if i < frames:
             sent.append(time.perf_counter())
@@ -360,9 +639,14 @@ def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
         if (j := i - flight.slots + 1) >= 0:
             matte = flight.collect()
             waited.append(1000 * (time.perf_counter() - sent[j]))
-            wrong += float(np.abs(matte - truth[j % len(truth)]).max()) > wobble + 1e-3
+            off = float(np.abs(matte - truth[j % len(truth)]).max())
+            wrong += not off <= wobble + 1e-3  # nor is what is no number right
+            if j % max(1, frames // 10) == 0:
+                most = max(most, memory()["gpu"])
     seconds = time.perf_counter() - begun
-    grown = {key: memory()[key] - before[key] for key in before}
+    after = memory()
+    grown = {key: after[key] - before[key] for key in before}
+    sound = bool(np.isfinite(truth).all() and np.isfinite(again).all())
     return {
         "frames": frames,
         "fps": round(frames / seconds, 2),
@@ -372,10 +656,41 @@ def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
         "single_ms": percentiles(single),
         "wrong_frames": wrong,
         "differs_from_run_to_run": wobble,
-        "grown_mib": {key: value >> 20 for key, value in grown.items()},
-        "right": not wrong and all(value < _GROWTH for value in grown.values()),
-        "why": f"{wrong} frames are wrong; memory grew by {grown}",
+        "memory_mib": {**_mib(after), "gpu_at_most": most >> 20},
+        "grown_mib": _mib(grown),
+        "right": sound and not wrong and all(value < _GROWTH for value in grown.values()),
+        "why": f"{wrong} frames are wrong, numbers are {sound}; memory grew by {grown}",
     }
+
+
+def gpu_times(runtime: Any, frames: int = 30) -> dict[str, Any]:
+    """Return how long the GPU takes for each step of a frame by itself, by its own clock."""
+    device, ring = runtime._device, runtime._ring
+    device.use()
+    slot, stream = ring._slots[0], ring._compute
+
+    def compute() -> None:
+        if slot.graph is None:
+            ring._work(slot.source, slot.target, stream)
+        else:
+            device.launch(slot.graph, stream)
+
+    steps = {
+        "copy_in_ms": lambda: device.upload(slot.source, slot.image, stream),
+        "compute_ms": compute,
+        "copy_out_ms": lambda: device.download(slot.matte, slot.target, stream),
+    }
+    marks = [device.event(timed=True) for _ in range(len(steps) + 1)]
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(frames):
+        device.record(marks[0], stream)
+        for mark, step in zip(marks[1:], steps.values(), strict=True):
+            step()
+            device.record(mark, stream)
+        device.wait(marks[-1])
+        for i, name in enumerate(steps):
+            found[name].append(device.between(marks[i], marks[i + 1]))
+    return {name: percentiles(values) for name, values in found.items()}
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -394,36 +709,56 @@ def memory() -> dict[str, int]:
     return {"gpu": whole - free, "process": pages * resource.getpagesize()}
 
 
+def _mib(lengths: dict[str, int]) -> dict[str, int]:
+    return {key: value >> 20 for key, value in lengths.items()}
+
+
+def reopened(way: str, name: str, size: int, weights: str) -> dict[str, Any]:
+    """Open and close three times; the first leaves what CUDA keeps, the others must not add."""
+    import gc
+
+    found = [memory()]
+    for _ in range(3):
+        make_ready(way, name, size, weights)[0].close()
+        gc.collect()
+        found.append(memory())
+    grown = found[-1]["gpu"] - found[1]["gpu"]
+    return {
+        "memory_mib": [_mib(one) for one in found],
+        "right": grown < _GROWTH,
+        "why": f"the GPU's memory grew by {grown >> 20} MiB while it was opened and closed",
+    }
+
+
 def without_graphs(
     runtime: Any, way: str, name: str, size: int, told: argparse.Namespace
 ) -> dict[str, Any]:
     """Compare CUDA graphs with asking for every step of every frame."""
     import numpy as np
 
-    from streammatte.models import open_model
-    from streammatte.runtimes import RUNTIMES, Placement
+    from streammatte.runtimes import Placement
 
-    kind = TorchRing if way == "torch on our streams" else RUNTIMES.load(way)
-    bare = type("Bare", (kind,), {"wants_graphs": False})
-    model = open_model(name, weights=told.weights, tell=tell)
+    bare = type("Bare", (kind_of(way),), {"wants_graphs": False})
+    model = opened_model(name, told.weights)
     other = bare(model, (size, size), Placement("cuda", "fp16", batch=1))
     try:
-        off = max(
-            float(np.abs(runtime.infer(picture) - other.infer(picture)).max())
-            for picture in pictures(size)
-        )
+        pairs = [(runtime.infer(picture), other.infer(picture)) for picture in pictures(size)]
+        off = float(np.max([np.abs(a - b).max() for a, b in pairs]))
         frames = max(20, told.frames // 2)
         with_them, bare_speed = speed(runtime, size, frames), speed(other, size, frames)
     finally:
         other.close()
+    right = runtime.has_graphs and off < 1e-2 and with_them["right"] and bare_speed["right"]
     return {
         "graphs": runtime.has_graphs,
+        "why_no_graphs": runtime.why_no_graphs,
         "largest_difference": off,
         "fps": with_them["fps"],
         "fps_without": bare_speed["fps"],
         "quicker_by": round(with_them["fps"] / bare_speed["fps"], 3),
-        "right": off < 1e-2,
-        "why": f"mattes differ by {off:.2g} from those without graphs",
+        "right": right,
+        "why": f"graphs: {runtime.has_graphs} {runtime.why_no_graphs}; mattes differ by {off:.2g}; "
+        f"with: {with_them['why']}; without: {bare_speed['why']}",
     }
 
 
@@ -433,30 +768,37 @@ def pipeline(way: str, name: str, size: int, told: argparse.Namespace) -> dict[s
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        short = footage(Path(folder) / "short.mp4", 10)
         clip = footage(Path(folder) / "clip.mp4", max(30, told.frames // 2))
         for codec, decoder in (("h264", "cpu"), ("h264_nvenc", "cuda")):
-            report = streammatte.render(
-                clip,
-                Path(folder) / f"{codec}.mp4",
-                bg=ROOT / "examples" / "beach.jpg",
-                model=name,
-                weights=told.weights,
-                size=size,
-                runtime=way,
-                device="cuda",
-                codec=codec,
-                decoder=decoder,
-                overwrite=True,
-            )
+            for footage_of in (short, clip):  # the first lets Numba compile, the second is timed
+                report = streammatte.render(
+                    footage_of,
+                    Path(folder) / f"{codec}.mp4",
+                    bg=ROOT / "examples" / "beach.jpg",
+                    model=name,
+                    weights=told.weights,
+                    size=size,
+                    runtime=way,
+                    device="cuda",
+                    codec=codec,
+                    decoder=decoder,
+                    overwrite=True,
+                )
             found[codec] = {
                 "fps": report.fps,
                 "frames": report.frames,
                 "runtime": report.runtime,
+                "device": report.device,
+                "precision": report.precision,
                 "codec": report.codec,
+                "decoder": report.decoder,
                 "milliseconds": report.milliseconds,
                 "notes": report.notes,
             }
-    return {"fps": found["h264"]["fps"], "fps_nvenc": found["h264_nvenc"]["fps"], **found}
+    by_gpu = found["h264_nvenc"]
+    nvenc = {"fps_nvenc": by_gpu["fps"]} if "nvenc" in by_gpu["codec"] else {}
+    return {"fps": found["h264"]["fps"], **nvenc, **found}
 
 
 def footage(path: Path, frames: int) -> Path:
@@ -478,6 +820,173 @@ def footage(path: Path, frames: int) -> Path:
     return path
 
 
+# --- the GPU without a network ------------------------------------------------------------------
+
+
+def try_basics(record: Record, place: str) -> None:
+    """Try what needs no network."""
+    record.step(f"{place}/memory", memory_runs_out)
+    record.step(f"{place}/streams", streams)
+    record.step(f"{place}/doctor", doctor)
+
+
+def memory_runs_out() -> dict[str, Any]:
+    """Ask for more memory than there is; the GPU must work afterwards."""
+    import numpy as np
+
+    from streammatte.runtimes.cuda import Device, OutOfMemory
+
+    device = Device()
+    try:
+        told = ""
+        try:
+            device.malloc(1 << 50)
+        except OutOfMemory as error:
+            told = str(error)
+        there, back = device.pinned((1 << 20,), np.uint8), device.pinned((1 << 20,), np.uint8)
+        address, stream = device.malloc(1 << 20), device.stream()
+        there.array[:] = np.arange(1 << 20) % 251
+        device.upload(address, there, stream)
+        device.download(back, address, stream)
+        device.finish(stream)
+        works = bool((there.array == back.array).all())
+    finally:
+        device.close()
+    return {
+        "told": told,
+        "works_afterwards": works,
+        "right": bool(told) and works,
+        "why": f"it was told as {told!r}; copies were right afterwards: {works}",
+    }
+
+
+def streams(frames: int = 500, side: int = 1024) -> dict[str, Any]:
+    """Send frames through the ring, with work that takes a random time; then without its order."""
+    wrong = wrong_frames(frames, side)
+    noticed = wrong_frames(frames, side, ordered=False)
+    return {
+        "frames": frames,
+        "wrong_frames": wrong,
+        "wrong_frames_without_order": noticed,
+        "noticed": noticed > 0,
+        "right": wrong == 0,
+        "why": f"{wrong} of {frames} frames are wrong",
+    }
+
+
+def wrong_frames(frames: int, side: int, *, ordered: bool = True) -> int:
+    """Return how many of some frames, no two alike, come back as something else."""
+    import numpy as np
+    import torch
+
+    from streammatte.runtimes.cuda import Device
+    from streammatte.runtimes.ring import SLOTS, Ring
+
+    if not torch.cuda.is_available():
+        raise _no_torch()
+    shape, target = (1, side, side, 3), (1, 1, 8, 8)
+    device, wrong = Device(), 0
+    try:
+        if not ordered:
+            device.order = lambda *_: None  # type: ignore[method-assign]
+        ring = Ring(device, _Sleepy(shape, target), shape, target)
+        picture = np.zeros(shape, np.uint8)
+        for i in range(frames + SLOTS - 1):
+            if i < frames:
+                picture.reshape(-1)[-1 - i] = 1  # so its sum, which is exact, is i + 1
+                ring.submit(picture)
+            if i >= SLOTS - 1:
+                wrong += not bool((ring.collect() == i - SLOTS + 2).all())
+    finally:
+        device.close()
+    return wrong
+
+
+class _Sleepy:
+    """``ring.Work``: waits for a random while, then spreads the sum of an image."""
+
+    def __init__(self, image: tuple[int, ...], matte: tuple[int, ...]) -> None:
+        import numpy as np
+
+        self._image, self._matte = image, matte
+        self._dice = np.random.default_rng(0)
+
+    def __call__(self, source: int, target: int, stream: Any) -> None:
+        import torch
+
+        image = torch.as_tensor(_There(source, self._image, "|u1"), device="cuda")
+        matte = torch.as_tensor(_There(target, self._matte, "<f4"), device="cuda")
+        with torch.cuda.stream(torch.cuda.ExternalStream(int(stream))):
+            torch.cuda._sleep(int(self._dice.integers(0, 500_000)))
+            matte.copy_(image.sum(dtype=torch.float32).expand(self._matte))
+
+
+def _no_torch() -> Exception:
+    import torch
+
+    from streammatte.errors import DependencyError
+
+    return DependencyError(f"PyTorch {torch.__version__} finds no GPU here")
+
+
+def doctor() -> dict[str, Any]:
+    """Return what ``streammatte doctor`` finds."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "streammatte", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    if not done.stdout.strip():
+        raise RuntimeError(done.stderr.strip()[-500:])
+    return {"code": done.returncode, "findings": json.loads(done.stdout)}
+
+
+def automatic(name: str, size: int, weights: str) -> dict[str, Any]:
+    """Return what ``auto`` takes, and why not the rest."""
+    from streammatte.runtimes import Placement
+    from streammatte.runtimes.choice import open_runtime
+
+    model = opened_model(name, weights)
+    choice = open_runtime("auto", model, (size, size), Placement())
+    try:
+        runtime = choice.runtime
+        return {
+            "runtime": runtime.description,
+            "device": runtime.device,
+            "passed_over": choice.passed_over,
+        }
+    finally:
+        choice.runtime.close()
+
+
+def nvdec() -> dict[str, Any]:
+    """Compare pictures that the GPU decodes with the CPU's; not every GPU and driver can."""
+    import numpy as np
+
+    from streammatte.sources.video_file import VideoFile
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = footage(Path(folder) / "clip.mp4", 30)
+        decoded, used = [], []
+        for decoder in ("cpu", "cuda"):
+            source = VideoFile(clip, decoder=decoder)  # type: ignore[arg-type]
+            try:
+                planes = [
+                    [plane.copy() for plane in frame.picture.planes] for frame in source.frames()
+                ]
+                used.append(source.info.decoder)
+            finally:
+                source.close()
+            decoded.append(planes)
+    pairs = zip(*decoded, strict=True)
+    equal = all(np.array_equal(a, b) for one, two in pairs for a, b in zip(one, two, strict=True))
+    return {"frames": len(decoded[0]), "decoder": used[1], "equal": equal}
+
+
 # --- PyTorch on our streams ---------------------------------------------------------------------
 
 
@@ -485,47 +994,76 @@ class TorchRing:
     """PyTorch's operators on the ring's streams and memory: the ring with real work in it."""
 
     wants_graphs = True
+    _alive: ClassVar[weakref.WeakSet[TorchRing]] = weakref.WeakSet()
 
     def __init__(self, model: Any, size: tuple[int, int], placement: Any) -> None:
         """Load a network; ``placement`` is as for the runtimes."""
         import torch
 
         from streammatte.runtimes.cuda import Device
-        from streammatte.runtimes.ring import SLOTS, Ring
+        from streammatte.runtimes.ring import SLOTS
 
         if not torch.cuda.is_available():
-            from streammatte.errors import DependencyError
-
-            raise DependencyError(f"PyTorch {torch.__version__} finds no GPU here")
+            raise _no_torch()
         width, height = size
-        self._device = Device()
-        self._module = model.module(size).eval().requires_grad_(False).half().cuda()
         self._image, self._matte = (1, height, width, 3), (1, 1, height, width)
         self._torch, self.slots = torch, SLOTS
         self.batch, self.precision, self.device = placement.batch or 1, "fp16", "cuda:0"
-        self.description = f"PyTorch {torch.__version__} on our streams, {self._device.facts.name}"
+        self.has_graphs, self.why_no_graphs = False, "nobody asked for them"
+        self._module: Any = None
+        self._tensors: dict[int, Any] = {}
+        self._device = Device()
+        self._alive.add(self)
+        try:
+            self._start(model, size)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, model: Any, size: tuple[int, int]) -> None:
+        from streammatte.runtimes.ring import Ring
+        from streammatte.runtimes.torch import _placed
+
+        torch, name = self._torch, self._device.facts.name
+        module = model.module(size).eval().requires_grad_(False)
+        self._module = _placed(module, torch.device("cuda:0"), "fp16")
         self._ring = Ring(self._device, self._work, self._image, self._matte)
-        self.has_graphs = False
         self._warm()
+        self.description = f"PyTorch {torch.__version__} on our streams, {name}"
+        if not self.has_graphs:
+            self.description += " without CUDA graphs"
 
     def _warm(self) -> None:
         import numpy as np
 
-        from streammatte.errors import RuntimeFailure
+        from streammatte.errors import DependencyError, RuntimeFailure
 
         for _ in range(3):
             self.infer(np.zeros(self._image, np.uint8))
-        if self.wants_graphs:
-            with suppress(RuntimeFailure, RuntimeError):
-                self._ring.capture()
-                self.has_graphs = True
+        if not self.wants_graphs:
+            return
+        try:
+            self._ring.capture()
+        except (DependencyError, RuntimeFailure, RuntimeError) as error:
+            self.why_no_graphs = " ".join(str(error).split())[:500]
+        else:
+            self.has_graphs, self.why_no_graphs = True, ""
 
     def _work(self, source: int, target: int, stream: Any) -> None:
+        from streammatte.runtimes.torch import _as_exact_as_asked
+
         torch = self._torch
-        image = torch.as_tensor(_There(source, self._image, "|u1"), device="cuda")
-        matte = torch.as_tensor(_There(target, self._matte, "<f4"), device="cuda")
-        with torch.inference_mode(), torch.cuda.stream(torch.cuda.ExternalStream(int(stream))):
+        image = self._tensor(source, self._image, "|u1")
+        matte = self._tensor(target, self._matte, "<f4")
+        ours = torch.cuda.ExternalStream(int(stream))
+        with torch.inference_mode(), torch.cuda.stream(ours), _as_exact_as_asked("fp16"):
             matte.copy_(self._module(image))
+
+    def _tensor(self, address: int, shape: tuple[int, ...], kind: str) -> Any:
+        if address not in self._tensors:
+            there = _There(address, shape, kind)
+            self._tensors[address] = self._torch.as_tensor(there, device="cuda")
+        return self._tensors[address]
 
     def infer(self, images: Any) -> Any:
         """Return mattes of images."""
@@ -543,11 +1081,15 @@ class TorchRing:
         return self._ring.collect()
 
     def close(self) -> None:
-        """Let go of all."""
+        """Let go of all; may be called twice."""
         self._device.settle()
+        self._device.drop_graphs()
         self._module = None
+        self._tensors.clear()
         self._device.close()
-        self._torch.cuda.empty_cache()
+        self._alive.discard(self)
+        if not self._alive:  # what graphs of others use may be memory that PyTorch counts as free
+            self._torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)

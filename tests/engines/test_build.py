@@ -215,7 +215,7 @@ def test_what_the_parser_does_not_know_is_told_in_one_line(tmp_path: Path) -> No
         build(TENSORRT_RTX, path, wanted(), Builder())
     assert "\n" not in str(refused.value)
     (tmp_path / "b.onnx").write_bytes(b"no graph")
-    with pytest.raises(ModelError, match="cannot read"):
+    with pytest.raises(ModelError, match="is not an ONNX file"):
         build(TENSORRT_RTX, tmp_path / "b.onnx", wanted(), Builder())
 
 
