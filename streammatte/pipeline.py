@@ -172,7 +172,10 @@ def render(
             started = time.perf_counter()
 
             frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
-            mattes = threads.ahead(coverage.watch(matting.mattes(frames)), "matte")
+            # Steadied mattes come in blocks: while one goes on, the next is made.
+            room = smooth.BLOCK if options.matte.steadied == "file" else 1
+            seen = coverage.watch(matting.mattes(frames))
+            mattes = threads.ahead(seen, "matte", capacity=room)
             edges = _edges(options.matte, own=matting.engine is None)
             if background is None:
                 results = composite.cut_out(mattes, edges)

@@ -53,7 +53,7 @@ UNEXPLAINED = 9.0
 """In units of the noise, for ``file``: with both sides to go by, flows may be believed further."""
 HELD = 10
 """Frames that ``file`` holds, of 3 to 25 MB each: that is how far it looks ahead."""
-BLOCK = 4
+BLOCK = 5
 """Frames that ``file`` lets go at a time; fewer look further ahead, but each costs a way back."""
 
 
