@@ -558,7 +558,9 @@ def _judged(name: str, size: int, weights: str, references: Path | None) -> tupl
         if path is not None and path.is_file():
             with suppress(OSError, ValueError), np.load(path) as found:
                 if key in found:
+                    tell(f"mattes to compare with are from {path}")
                     return key, found[key].astype(np.float32) / 65535
+    tell("mattes to compare with are made here, which takes a while")
     mattes = _whole(_judge(model, size))
     with suppress(OSError):
         new = kept.with_name(f"{key}.new.npz")
