@@ -136,7 +136,8 @@ def marker(folder: Path) -> Path:
 def slow_job(folder: Path, seconds: float, *words: str, full: bool = False) -> Any:
     """Start a render whose network is inside a call for so long."""
     code = SLOW.format(seconds=seconds, full=full, marker=str(marker(folder)))
-    options = (*QUICK, "--bg", "red", "-o", "out.mp4", *words)
+    # Steadied by the frames after it, too, no frame would be written while the network is inside.
+    options = (*QUICK, "--bg", "red", "-o", "out.mp4", "--temporal", "live", *words)
     return subprocess.Popen(
         [sys.executable, "-c", code, "render", LONG, *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,

@@ -124,18 +124,20 @@ class Shown:
     coarse: bool
     """Whether ``refine.snap`` belongs to the network, as the product decides."""
 
-    def mattes(self) -> list[Matte]:
+    def mattes(self, quality: refine.Quality = "fast") -> list[Matte]:
         """Return the per-frame mattes, snapped if the product would."""
-        return list(snapped(self.unsnapped(), self))
+        return list(snapped(self.unsnapped(), self, quality))
 
     def unsnapped(self) -> list[Matte]:
         """Return the per-frame mattes as they come from the network."""
         return list(matte.infer(self.frames, self.runtime, self.size, Meters()))
 
 
-def snapped(mattes: Iterable[Matte], shown: Shown) -> Iterable[Matte]:
+def snapped(
+    mattes: Iterable[Matte], shown: Shown, quality: refine.Quality = "fast"
+) -> Iterable[Matte]:
     """Return what the product's own first refinement makes of a network's mattes."""
-    return refine.snap(mattes) if shown.coarse else mattes
+    return refine.snap(mattes, quality) if shown.coarse else mattes
 
 
 class Source(Protocol):

@@ -237,7 +237,9 @@ def edges(bench: Bench, source: Source, scene: Scene) -> None:
     """Compare ways of bringing a source's mattes to the picture's size."""
     for lines in EDGE_LINES:
         shown = source.show(scene.clip, scene.frames, _scaled(lines, scene))
-        _edges(bench, scene, source.name, lines, alphas(shown.mattes()))
+        small = alphas(shown.mattes())
+        # A render that is to be fine snaps finely, too.
+        _edges(bench, scene, source.name, lines, small, alphas(shown.mattes("fine")))
 
 
 def ideal_edges(bench: Bench, scene: Scene) -> None:
@@ -258,11 +260,20 @@ def _scaled(lines: int, scene: Scene) -> int:
     return round(lines * scene.pictures[0].shape[0] / EDGE_PICTURE / 2) * 2
 
 
-def _edges(bench: Bench, scene: Scene, source: str, lines: int, small: list[Floats]) -> None:
+def _edges(
+    bench: Bench,
+    scene: Scene,
+    source: str,
+    lines: int,
+    small: list[Floats],
+    fine: list[Floats] | None = None,
+) -> None:
+    """Compare them on small mattes; ``fine`` are those that are refined finely, if others."""
     for how in ours.REFINEMENTS:
+        given = fine if how == "fine" and fine is not None else small
 
-        def work(how: str = how) -> None:
-            large, seconds = ours.timed(lambda: list(scene.enlarged(small, how)))
+        def work(how: str = how, given: list[Floats] = given) -> None:
+            large, seconds = ours.timed(lambda: list(scene.enlarged(given, how)))
             if bench.sheet is not None:
                 bench.sheet.edge(f"{source} {lines}", scene, how, large)
             record = scene.record(
