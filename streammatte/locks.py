@@ -77,5 +77,5 @@ def _acquired(lock: BaseFileLock, path: Path, *, wait: bool) -> bool:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"{path} cannot be locked: {reason}; set STREAMMATTE_HOME elsewhere"
-        ) from (error)
+        ) from error
     return True
