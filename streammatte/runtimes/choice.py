@@ -77,6 +77,7 @@ _ON_GPU = (
 # 1.4, 2.3 and 1.9 GB.
 _ON_CPU = ("openvino", "onnxruntime", "torch")
 _ON_CPU_IF_SMALL = ("onnxruntime", "openvino", "torch")
+_INSTEAD = "; see 'streammatte doctor', or leave out --runtime and --device"
 _ON_CUDA_ALONE = ("tensorrt", "tensorrt-rtx")
 _WHO_HAS = {
     "cpu": _ON_CPU,
@@ -181,7 +182,7 @@ def _is_amd(way: _Way) -> bool:
 
 def _open(way: _Way, model: Model, size: Size, placement: Placement) -> Runtime:
     if way.device.partition(":")[0] == "cuda" and not _is_there(_Way(way.runtime, "cuda")):
-        raise DependencyError(f"{way} cannot be used: {hardware.nvidia().why}")
+        raise DependencyError(f"{way} cannot be used: {hardware.nvidia().why}{_INSTEAD}")
     try:
         engine = RUNTIMES.load(way.runtime)
     except StreamMatteError:
@@ -205,7 +206,7 @@ def _told(way: _Way, error: StreamMatteError) -> tuple[str, str]:
         extra = RUNTIMES.entry(way.runtime).extra
         how = f'pip install "streammatte[{extra}]"' if extra else "reinstall it"
         return way.runtime, f"not installed ({how})"
-    return str(way), str(error).removeprefix(f"{way} cannot be used: ")
+    return str(way), str(error).removeprefix(f"{way} cannot be used: ").removesuffix(_INSTEAD)
 
 
 def _lines(misses: list[_Miss]) -> list[str]:
