@@ -1,0 +1,1 @@
+"""Camera in, virtual webcam out: what ``streammatte live`` is made of."""
