@@ -43,8 +43,11 @@ if TYPE_CHECKING:
 MEMORY = 0.16
 """Seconds after which 1/e is left of the past's weight: at 25 frames a second the matte is at most
 to 0.78 the past's. More holds stiller, and is later to believe the network where it is right."""
-DOUBT = 1.0
-"""How much of the past's weight is lost where the network is sure of the opposite."""
+DOUBT = 1.75
+"""How much of the past's weight is lost where the network is sure of the opposite: more trails
+less, and lets more of its sure mistakes through."""
+BEAT = 0.04
+"""Seconds in which that much is lost; frames closer to each other lose accordingly less each."""
 LEAST = 1 / 512
 """Differences that no picture of 8 bits shows; without them what is solid stays exactly so."""
 SHORTEST = 1e-3
@@ -85,21 +88,20 @@ def live(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
         mean = fresh(matte.alpha)
         if (known := story.continued_by(sight)) is not None:
             earlier, then, past = known
-            most = heaviest(seconds - then, strength)
-            mean = continued(matte.alpha, past, motion(seen, earlier), most)
+            mean = continued(matte.alpha, past, motion(seen, earlier), seconds - then, strength)
             matte = replace(matte, alpha=mean.alpha)  # noqa: PLW2901
         story.add(sight, (seen, seconds, mean))
         yield matte
         del matte
 
 
-def file(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
+def file(mattes: Iterable[Matte], strength: float = 1.0, held: int = HELD) -> Iterator[Matte]:
     """Steady mattes by what came before and what comes after.
 
     Args:
-        mattes: In order; their alphas at the network's size. The first comes out when ``HELD``
-            have gone in.
+        mattes: In order; their alphas at the network's size.
         strength: As for ``live``.
+        held: Frames that go in before the first comes out, more than ``BLOCK``.
     """
     if strength <= 0:
         yield from mattes
@@ -111,9 +113,9 @@ def file(mattes: Iterable[Matte], strength: float = 1.0) -> Iterator[Matte]:
         steps.append(_step(matte, story))
         waiting.append(matte)
         del matte
-        if len(waiting) == HELD:
-            yield from _steadied(waiting, steps, BLOCK, strength)
-    yield from _steadied(waiting, steps, len(waiting), strength)
+        if len(waiting) == held:
+            yield from _steadied(waiting, steps, BLOCK, strength, held - BLOCK)
+    yield from _steadied(waiting, steps, len(waiting), strength, held - BLOCK)
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +148,7 @@ def _step(matte: Matte, story: Story[Step]) -> Step:
 
 
 def _steadied(
-    waiting: deque[Matte], steps: deque[Step], count: int, strength: float
+    waiting: deque[Matte], steps: deque[Step], count: int, strength: float, ahead: int
 ) -> Iterator[Matte]:
     """Let the first mattes go, when all that wait have told what they know of them."""
     for step in steps:
@@ -154,7 +156,7 @@ def _steadied(
             _take_in_the_past(step, strength)
     futures: dict[int, Mean] = {}
     for step in reversed(steps):
-        futures[id(step)] = _future(step, futures, strength)
+        futures[id(step)] = _future(step, futures, strength, ahead)
     for _ in range(count):
         step, matte = steps.popleft(), waiting.popleft()
         past = step.mean or fresh(step.alpha)
@@ -171,20 +173,20 @@ def _take_in_the_past(step: Step, strength: float) -> None:
     if step.after is not None:
         later, moves = step.after
         step.alpha = median(step.alpha, (earlier.alpha, moved), (later.alpha, moves))
-    most = heaviest(step.seconds - earlier.seconds, strength)
-    step.mean = continued(step.alpha, earlier.mean or fresh(earlier.alpha), moved, most)
+    past, gap = earlier.mean or fresh(earlier.alpha), step.seconds - earlier.seconds
+    step.mean = continued(step.alpha, past, moved, gap, strength)
 
 
-def _future(step: Step, futures: dict[int, Mean], strength: float) -> Mean:
-    """Return the mean of a step and all after it."""
+def _future(step: Step, futures: dict[int, Mean], strength: float, ahead: int) -> Mean:
+    """Return the mean of a step and all after it, of which there are ``ahead`` or more."""
     if step.after is None:
         return fresh(step.alpha)
     later, moves = step.after
     gap = later.seconds - step.seconds
     # What is looked ahead to in one block and not yet in the last must weigh next to nothing.
-    seen = (HELD - BLOCK) * gap / 2
-    most = heaviest(gap, min(strength, seen / MEMORY) if gap > 0 else strength)
-    return continued(step.alpha, futures[id(later)], moves, most)
+    seen = ahead * gap / 2
+    strength = min(strength, seen / MEMORY) if gap > 0 else strength
+    return continued(step.alpha, futures[id(later)], moves, gap, strength)
 
 
 def fresh(alpha: Floats) -> Mean:
@@ -193,30 +195,28 @@ def fresh(alpha: Floats) -> Mean:
 
 
 def heaviest(gap: float, strength: float) -> float:
-    """Return the most that the past may weigh, in frames, so that it fades as it should.
-
-    Args:
-        gap: Seconds between this frame and the last.
-        strength: Of the memory, in units of the default.
-    """
+    """Return the most that the past may weigh, in frames, so that it fades as it should."""
     return 1 / math.expm1(max(gap, SHORTEST) / (MEMORY * strength))
 
 
-def continued(alpha: Floats, past: Mean, moved: Motion, most: float) -> Mean:
+def continued(alpha: Floats, past: Mean, moved: Motion, gap: float, strength: float) -> Mean:
     """Return the mean that the past becomes with one more matte.
 
     Args:
         alpha: The matte: float32 ``[h, w]`` in 0..1.
         past: The mean so far, of the same size.
         moved: From here to there.
-        most: What the past may weigh.
+        gap: Seconds between the two.
+        strength: Of the memory, in units of the default.
     """
     moved = at_size(moved, alpha.shape)
     difference = carried(past.alpha, moved) - alpha
     apart = np.abs(difference)
     difference[apart < LEAST] = 0
-    doubt = 1 - DOUBT * np.abs(2 * alpha - 1) * apart
-    weight = np.minimum(carried_weight(past.weight, moved) * moved.trust * doubt, most)
+    doubt = np.float32(DOUBT * min(max(gap, SHORTEST) / BEAT, 1))
+    belief = np.maximum(1 - doubt * np.abs(2 * alpha - 1) * apart, 0)
+    weight = carried_weight(past.weight, moved) * moved.trust * belief
+    weight = np.minimum(weight, heaviest(gap, strength))
     return Mean(alpha + weight / (weight + 1) * difference, weight + 1)
 
 

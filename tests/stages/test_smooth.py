@@ -271,7 +271,7 @@ def test_a_past_that_differs_by_less_than_is_seen_changes_nothing() -> None:
     small = look(ROOM)
     solid = np.ones((HEIGHT, WIDTH), np.float32)
     past = smooth.Mean(solid - np.float32(0.001), 3 * solid)
-    mean = smooth.continued(solid, past, motion(small, small), 5)
+    mean = smooth.continued(solid, past, motion(small, small), 0.04, 1)
     assert (mean.alpha == 1).all()
     assert mean.weight.min() > 3.9
 
@@ -322,6 +322,14 @@ def test_frames_are_let_go_of(stage: Stage) -> None:
     assert max(alive) <= {"live": 1, "file": smooth.HELD}[stage.__name__]
     assert alive[-1] == 1
     assert source.alive == 0
+
+
+def test_the_more_is_held_the_further_it_looks_ahead() -> None:
+    """Two halves that the network sees differently, as a still picture: who looks far, knows."""
+    alphas = [np.full((96, 160), value, np.float32) for value in [0.4] * 8 + [0.6] * 12]
+    first = [next(smooth.file(at_rate(25, alphas), held=held)).alpha[48, 80] for held in (6, 20)]
+    assert first[0] == pytest.approx(0.4)
+    assert first[1] > 0.41
 
 
 def test_closing_early_lets_all_go(stage: Stage) -> None:

@@ -179,6 +179,17 @@ class TestTwoFrames:
         one, two = square(10), square(11)
         pair = metrics.Pair(one * np.float32(0.9), two * np.float32(0.9), one, two)
         assert metrics.dtssd(pair) == pytest.approx(100 * (16 * 0.01 / 1200) ** 0.5, rel=1e-5)
+        assert metrics.dtssd_parts(pair) == pytest.approx((0, metrics.dtssd(pair)))
+
+    def test_flicker_and_what_moves_add_up(self, metrics: Any) -> None:
+        """A pixel that pulses by 0.6 where all is still, and one by 0.8 where the truth jumps."""
+        truth_before, truth, before, now = (zeros() for _ in range(4))
+        before[9, 14], now[9, 14] = 1, 0.4
+        truth[3, 3], now[3, 3] = 1, 0.2
+        pair = metrics.Pair(before, now, truth_before, truth)
+        parts = [100 * (square / 600) ** 0.5 for square in (0.36, 0.64)]
+        assert metrics.dtssd_parts(pair) == pytest.approx(parts)
+        assert metrics.dtssd(pair) == pytest.approx(100 * (1 / 600) ** 0.5)
 
     def test_a_moving_square_with_a_constant_error(self, metrics: Any) -> None:
         """Along the motion (3 pixels to the right) the error stays what it is: 0.
@@ -407,6 +418,8 @@ class TestWholeClip:
             "J": 100 * np.mean([metrics.jaccard(*one) for one in frames]),
             "F": 100 * np.mean([metrics.boundary_f(*one) for one in frames]),
             "dtSSD": np.mean([metrics.dtssd(one) for one in pairs]),
+            "dtSSD, still": np.mean([metrics.dtssd_parts(one)[0] for one in pairs]),
+            "dtSSD, moving": np.mean([metrics.dtssd_parts(one)[1] for one in pairs]),
             "MESSDdt": np.mean([metrics.messddt(one, moves[0]) for one in pairs]),
             "flicker": np.mean(
                 [metrics.flicker(one, metrics.still_at_edge(one[2], one[3])) for one in pairs]

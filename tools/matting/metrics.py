@@ -124,8 +124,21 @@ class Pair(NamedTuple):
 
 def dtssd(pair: Pair) -> float:
     """Return the root mean square of what the change of the matte is wrong by, times 100."""
-    wrong = (pair.now - pair.before) - (pair.truth_now - pair.truth_before)
-    return float(np.sqrt(np.square(wrong).mean(dtype=np.float64))) * 1e2
+    return float(np.hypot(*dtssd_parts(pair)))
+
+
+def dtssd_parts(pair: Pair) -> tuple[float, float]:
+    """Return dtSSD where the truth stands still, and where it moves.
+
+    Both are over all pixels, so that their squares add up to dtSSD's. What is wrong where the truth
+    stands still is flicker; where it moves, an error that travels with the subject counts as well.
+    """
+    change = pair.truth_now - pair.truth_before
+    wrong = np.square((pair.now - pair.before) - change)
+    total = float(wrong.sum(dtype=np.float64))
+    still = float(wrong[np.abs(change) < STILL].sum(dtype=np.float64))
+    parts = np.sqrt(np.maximum([still, total - still], 0) / wrong.size) * 1e2
+    return float(parts[0]), float(parts[1])
 
 
 def messddt(pair: Pair, target: NDArray[np.int32]) -> float:
@@ -345,7 +358,13 @@ class Truth:
         self, index: int, before: Floats, matte: Floats, truth: Floats
     ) -> dict[str, float]:
         pair = Pair(before, matte, self[index - 1], truth)
-        figures = {"dtSSD": dtssd(pair), "flicker": flicker(pair, self._still[index - 1])}
+        still, moving = dtssd_parts(pair)
+        figures = {
+            "dtSSD": float(np.hypot(still, moving)),
+            "dtSSD, still": still,
+            "dtSSD, moving": moving,
+            "flicker": flicker(pair, self._still[index - 1]),
+        }
         if self._moves is not None:
             figures["MESSDdt"] = messddt(pair, self._moves[index - 1])
         return figures

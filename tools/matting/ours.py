@@ -238,19 +238,29 @@ def open_source(name: str, cache: Path, size: int | Size | None = None) -> Sourc
 
 
 def steadied(mattes: Iterable[Matte], how: str) -> Iterator[Matte]:
-    """Return mattes made steady: ``live``, ``file``, or ``old``, which the product did before.
+    """Return mattes made steady.
+
+    Args:
+        mattes: In order.
+        how: ``live`` or ``file``; ``old``, which the product did before; or ``limit``, what
+            ``file`` could do if it held the whole clip and remembered for twice as long: what is
+            restless then, no steadying along the motion takes away.
 
     Raises:
         Missing: if the product has no such thing.
     """
     if how == "old":
         return _settled(mattes)
+    if how == "limit":
+        return smooth.file(mattes, strength=2, held=WHOLE)
     stage = getattr(smooth, how, None)
     if stage is None:
         raise Missing(f"stages.smooth has no {how}()")
     return stage(mattes)  # type: ignore[no-any-return]
 
 
+WHOLE = 1_000_000
+"""Frames: more than any clip here has."""
 OLD_MEMORY = 0.065
 """Seconds: what the product's first smoothing remembered."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ALONE = "per frame"
 """The method that all others are compared with: each frame's own matte."""
-STEADY = ("old", "live", "file")
+STEADY = ("old", "live", "file", "limit")
 EDGE_LINES = (256, 512)
 """Rows of the mattes that edges are tried on, of 1080."""
 EDGE_PICTURE = 1080

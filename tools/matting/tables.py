@@ -25,7 +25,18 @@ GROUPS: dict[str, Callable[[Record], bool]] = {
     "made": lambda record: record.kind != "real",
     "real": lambda record: record.kind == "real",
 }
-STEADY = ("dtSSD", "MAD", "MSE", "Grad", "Conn", "MESSDdt", "flicker", "ghost")
+STEADY = (
+    "dtSSD",
+    "dtSSD, still",
+    "dtSSD, moving",
+    "MAD",
+    "MSE",
+    "Grad",
+    "Conn",
+    "MESSDdt",
+    "flicker",
+    "ghost",
+)
 EDGES = ("MAD", "MSE", "Grad", "dtSSD", "flicker")
 BASES = (ALONE, "bilinear", "off")
 """The methods that others are compared with, of which each part has one."""
