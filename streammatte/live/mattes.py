@@ -1,0 +1,208 @@
+"""Mattes for every frame of the camera, the network being as quick or slow as it is.
+
+``matched``: a frame waits for what the network says of it, or of the frames on either side of it;
+each matte is of its own frame's picture, and the show is late by a fixed time. ``lowest``: no frame
+waits; the last matte is carried to it along the motion.
+
+A matte is trusted on a frame if the network saw that frame, or one of the same scene not long ago.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from av.video.reformatter import VideoReformatter
+
+from streammatte.frames import Matte
+from streammatte.stages import refine, smooth
+from streammatte.stages.propagate import Side, Turn, blended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streammatte.frames import Frame
+    from streammatte.live.exchange import Answer, Exchange, Sight
+    from streammatte.live.network import Network
+
+    Floats = NDArray[np.float32]
+    Stage = Callable[[Iterable[Matte]], Iterator[Matte]]
+
+Align = Literal["matched", "lowest"]
+
+PATIENCE = 0.05
+"""Seconds that a round waits."""
+OLDEST = 2.0
+"""Seconds for which a matte may be carried."""
+LEAST_PATIENCE, MOST_PATIENCE = 0.5, OLDEST
+"""Seconds that a frame waits for its matte; in between it is as long as four frames take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A frame that is to be shown."""
+
+    frame: Frame
+    matte: Matte | None
+    """``None`` if there is none to trust."""
+    ready: float
+    """When that was known, by the monotonic clock."""
+
+
+class Steps:
+    """Stages that give a matte for each one, for mattes that come one at a time."""
+
+    def __init__(self, *stages: Stage) -> None:
+        self._given: deque[Matte] = deque()
+        results = self._fed()
+        for stage in stages:
+            results = stage(results)
+        self._results = results
+
+    def __call__(self, matte: Matte) -> Matte:
+        """Return what the stages make of the next matte."""
+        self._given.append(matte)
+        return next(self._results)
+
+    def _fed(self) -> Iterator[Matte]:
+        while True:
+            yield self._given.popleft()
+
+
+class Key(Side):
+    """A matte of the network's own, to be carried to other frames."""
+
+    def __init__(self, answer: Answer) -> None:
+        sight = answer.sight
+        super().__init__(_turn(sight), answer.alpha)
+        self.pts = sight.frame.pts
+        self._scene = sight.scene
+
+    def is_trusted_on(self, sight: Sight) -> bool:
+        """Whether it says anything of a frame."""
+        apart = abs(sight.frame.seconds - self.seconds)
+        return sight.scene == self._scene and apart <= OLDEST
+
+
+class Mattes:
+    """Makes a matte for every frame, or says that there is none to trust."""
+
+    def __init__(
+        self, exchange: Exchange, network: Network, align: Align, post: Callable[[Item], None]
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            exchange: Where frames and answers are.
+            network: What answers.
+            align: See above.
+            post: Given every frame that is to be shown, in order.
+        """
+        self.steady = True
+        """Whether mattes are steadied."""
+        self.carried = 0
+        """Mattes that were carried, so far."""
+        self._exchange = exchange
+        self._network = network
+        self._post = post
+        self._key: Key | None = None
+        self._steps: Steps | None = None
+        self._made_for: tuple[bool, bool] | None = None
+        self._scaler = VideoReformatter()
+        self.around = self._matched if align == "matched" else self._lowest
+        """A round: wait for an answer or a frame, and pass on what can be shown then."""
+
+    # ---- each matte on its own frame
+
+    def _matched(self) -> None:
+        answer = self._exchange.answered(PATIENCE)
+        if answer is None:
+            patience = 0.0 if self._network.trouble else self._patience
+            for sight in self._exchange.overdue(patience):
+                self._post(Item(sight.frame, None, time.monotonic()))
+            return
+        sights = self._exchange.until(answer.sight.frame.pts)
+        key, before = Key(answer), self._key
+        own = bool(sights) and sights[-1].frame.pts == key.pts
+        between = sights[:-1] if own else sights
+        for sight, alpha in zip(between, self._between(before, between, key), strict=True):
+            self._pass_on(sight, alpha, carried=True)
+        if own:
+            self._pass_on(answer.sight, answer.alpha)
+        self._key = key
+
+    @property
+    def _patience(self) -> float:
+        return min(max(4 * self._network.seconds, LEAST_PATIENCE), MOST_PATIENCE)
+
+    def _between(self, before: Key | None, sights: list[Sight], after: Key) -> list[Floats | None]:
+        """Return the mattes of frames between two that the network saw."""
+        late = [
+            after.carry(_turn(sight)) if after.is_trusted_on(sight) else None
+            for sight in reversed(sights)
+        ]
+        mattes: list[Floats | None] = []
+        for sight in sights:
+            behind = late.pop()
+            trusted = before is not None and before.is_trusted_on(sight)
+            ahead = before.carry(_turn(sight)) if before is not None and trusted else None
+            if ahead is None or behind is None:
+                known = ahead or behind
+                mattes.append(known.alpha if known else None)
+            elif ahead.alpha.shape != behind.alpha.shape:  # the network has just been changed
+                mattes.append(behind.alpha)
+            else:
+                assert before is not None
+                span = max(after.seconds - before.seconds, 1e-9)
+                mattes.append(blended(ahead, behind, (sight.frame.seconds - before.seconds) / span))
+        return mattes
+
+    # ---- the newest frame, at once
+
+    def _lowest(self) -> None:
+        sight = self._exchange.latest(PATIENCE)
+        while (answer := self._exchange.answered(0)) is not None:
+            self._key = Key(answer)
+        if sight is None:
+            return
+        key = self._key
+        if key is None or self._network.trouble or not key.is_trusted_on(sight):
+            self._post(Item(sight.frame, None, time.monotonic()))
+        elif key.pts == sight.frame.pts:
+            self._pass_on(sight, key.alpha)
+        else:
+            self._pass_on(sight, key.carry(_turn(sight)).alpha, carried=True)
+
+    # ---- both
+
+    def _pass_on(self, sight: Sight, alpha: Floats | None, *, carried: bool = False) -> None:
+        """Steady and snap a matte, and let it be shown."""
+        matte = None
+        if alpha is not None:
+            view = sight.view
+            if view.shape[:2] != alpha.shape:
+                view = sight.frame.picture.view(alpha.shape[1], alpha.shape[0], self._scaler)
+            self.carried += carried
+            matte = self._finished(Matte(sight.frame, view, alpha, inferred=not carried))
+        self._post(Item(sight.frame, matte, time.monotonic()))
+
+    def _finished(self, matte: Matte) -> Matte:
+        wanted = self.steady, self._network.coarse
+        if self._steps is None or wanted != self._made_for:
+            stages: list[Stage] = [smooth.live] if self.steady else []
+            self._steps = Steps(*stages, *([refine.snap] if self._network.coarse else []))
+            self._made_for = wanted
+        try:
+            return self._steps(matte)
+        except Exception:
+            self._steps = None  # a generator that has raised is over
+            raise
+
+
+def _turn(sight: Sight) -> Turn:
+    return Turn(sight.frame, sight.view, small=sight.small)
