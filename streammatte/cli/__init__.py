@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import streammatte
-from streammatte.cli import console, doctor, engine, models, render
+from streammatte.cli import console, doctor, engine, live, models, render
 from streammatte.cli.hints import unknown_word
 from streammatte.cli.signals import end_now, interruptible
 from streammatte.errors import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 examples:
   streammatte render talk.mp4 --bg beach.jpg
+  streammatte live --bg blur
   streammatte doctor
 
 exit codes:
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=streammatte.__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of errors")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (render, doctor, models, engine):
+    for command in (render, live, doctor, models, engine):
         sub = commands.add_parser(
             command.NAME,
             usage=command.USAGE,
@@ -151,7 +152,7 @@ def _failed(error: StreamMatteError, words: list[str]) -> int:
     message = console.one_line(str(error))
     if isinstance(error, UsageError):
         message += _dash_hint(words)
-    if {render.NAME, models.NAME, engine.NAME}.intersection(words[:2]) and "--json" in words:
+    if {render.NAME, live.NAME, models.NAME, engine.NAME}.intersection(words[:2]) and "--json" in words:
         event = {"event": "error", "exit_code": error.exit_code, "message": message}
         with suppress(BrokenPipeError, OutputError):
             console.out(json.dumps(event) + "\n")

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from streammatte.frames import Frame, Matte
+from streammatte.live.base import TICK
 from streammatte.options import MatteOptions
 from streammatte.stages import composite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streammatte.frames import Frame, Matte, Picture
+    from streammatte.frames import Picture
     from streammatte.live.backdrop import Backdrop
     from streammatte.live.mattes import Align, Item
     from streammatte.live.settings import Settings
@@ -135,6 +137,18 @@ class Composer:
         self.ready.put(shown)
         took = time.monotonic() - begun
         self._takes = INERTIA * self._takes + (1 - INERTIA) * took
+
+    def warm_up(self, picture: Picture, height: int, width: int) -> None:
+        """Composite something that nobody sees, so that the first frame is as quick as all others.
+
+        Args:
+            picture: Of the size of all pictures.
+            height: Of the mattes.
+            width: Of the mattes.
+        """
+        alpha = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+        view = np.zeros((height, width, 3), np.uint8)
+        self._over(Matte(Frame(picture, 0, 0, TICK), view, alpha), self.settings)
 
     def _due(self) -> Item | None:
         """Return the newest frame that is due; ``None`` if none is before long."""

@@ -81,6 +81,8 @@ class Governor:
         self.index = 0
         self._short = self._slow = self._calm = 0
         self._wait = CALM
+        self._rose = False
+        """Whether the last step was one back up."""
         self._since = 0
         """Seconds since the last step."""
         self._before: float | None = None
@@ -106,8 +108,8 @@ class Governor:
         if (undone := self._undone(sample)) is not None:
             return undone
         if self._short >= PATIENCE and self.index + 1 < len(self.steps):
-            if 0 < self._since <= self._wait and self._wait < MOST_CALM:
-                self._wait *= 2
+            if self._rose:
+                self._wait = min(2 * self._wait, MOST_CALM)
             return self._go(+1, f"{sample.pictures:.1f} of {sample.rate:.1f} pictures a second")
         if self._slow >= PATIENCE and self._helps_the_network:
             self._before = sample.network_seconds
@@ -141,5 +143,6 @@ class Governor:
 
     def _go(self, by: int, why: str) -> str:
         self.index += by
+        self._rose = by < 0
         self._since = self._short = self._slow = self._calm = 0
         return f"{self.level} ({why})"

@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from streammatte.frames import Picture
 from streammatte.live.exchange import Sight
-from streammatte.stages.motion import look
+from streammatte.stages.motion import MOST_PIXELS, look
 from streammatte.stages.scenes import differ, thumbnail
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Intake:
         self._exchange = exchange
         self._size = size
         self._scaler = VideoReformatter()
+        self._small = _small_size(feed.info.width, feed.info.height)
         self._scene = 0
         self._before: tuple[bool, float, NDArray[np.float64]] | None = None
 
@@ -64,7 +65,8 @@ class Intake:
         self.last = frame
         self.frames += 1
         view = frame.picture.view(*self._size(), self._scaler)
-        small = look(view)
+        # Not of the view, whose size the governor changes: motion is found between all frames.
+        small = look(frame.picture.view(*self._small, self._scaler))
         thumb = thumbnail(small.luma)
         self._scene += not self._goes_on(mirror, frame.seconds, thumb)
         self._before = mirror, frame.seconds, thumb
@@ -76,6 +78,12 @@ class Intake:
             return False
         way, then, before = self._before
         return way == mirror and seconds - then < LONGEST_GAP and not differ(before, thumb)
+
+
+def _small_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size that motion is found at."""
+    scale = min(1.0, (MOST_PIXELS / (width * height)) ** 0.5)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def mirrored(picture: Picture) -> Picture:

@@ -4,7 +4,9 @@
 each matte is of its own frame's picture, and the show is late by a fixed time. ``lowest``: no frame
 waits; the last matte is carried to it along the motion.
 
-A matte is trusted on a frame if the network saw that frame, or one of the same scene not long ago.
+A matte is trusted on a frame if the network saw that frame, or one of the same scene not long ago;
+and where it was carried, only in places that still look like what it was made for: what is
+uncovered, as when a hand has gone, is the room, and belongs to nobody.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import cv2
+import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from streammatte.frames import Matte
@@ -23,12 +27,12 @@ from streammatte.stages.propagate import Side, Turn, blended
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from streammatte.frames import Frame
     from streammatte.live.exchange import Answer, Exchange, Sight
     from streammatte.live.network import Network
+    from streammatte.stages.propagate import Carried
 
     Floats = NDArray[np.float32]
     Stage = Callable[[Iterable[Matte]], Iterator[Matte]]
@@ -39,6 +43,9 @@ PATIENCE = 0.05
 """Seconds that a round waits."""
 OLDEST = 2.0
 """Seconds for which a matte may be carried."""
+UNLIKE = 24.0
+"""Codes, beyond the noise, from which a place is not what the matte was carried for."""
+MOST_NOISE = 12.0
 LEAST_PATIENCE, MOST_PATIENCE = 0.5, OLDEST
 """Seconds that a frame waits for its matte; in between it is as long as four frames take."""
 
@@ -128,13 +135,13 @@ class Mattes:
             return
         sights = self._exchange.until(answer.sight.frame.pts)
         key, before = Key(answer), self._key
+        self._key = key
         own = bool(sights) and sights[-1].frame.pts == key.pts
         between = sights[:-1] if own else sights
         for sight, alpha in zip(between, self._between(before, between, key), strict=True):
             self._pass_on(sight, alpha, carried=True)
         if own:
             self._pass_on(answer.sight, answer.alpha)
-        self._key = key
 
     @property
     def _patience(self) -> float:
@@ -142,24 +149,22 @@ class Mattes:
 
     def _between(self, before: Key | None, sights: list[Sight], after: Key) -> list[Floats | None]:
         """Return the mattes of frames between two that the network saw."""
-        late = [
+        back = [
             after.carry(_turn(sight)) if after.is_trusted_on(sight) else None
             for sight in reversed(sights)
         ]
         mattes: list[Floats | None] = []
         for sight in sights:
-            behind = late.pop()
-            trusted = before is not None and before.is_trusted_on(sight)
-            ahead = before.carry(_turn(sight)) if before is not None and trusted else None
-            if ahead is None or behind is None:
-                known = ahead or behind
-                mattes.append(known.alpha if known else None)
-            elif ahead.alpha.shape != behind.alpha.shape:  # the network has just been changed
-                mattes.append(behind.alpha)
-            else:
+            behind, ahead = back.pop(), None
+            if before is not None and before.is_trusted_on(sight):
+                ahead = before.carry(_turn(sight))
+            if ahead is not None and behind is not None and ahead.alpha.shape == behind.alpha.shape:
                 assert before is not None
-                span = max(after.seconds - before.seconds, 1e-9)
-                mattes.append(blended(ahead, behind, (sight.frame.seconds - before.seconds) / span))
+                late = (sight.frame.seconds - before.seconds) / (after.seconds - before.seconds)
+                mattes.append(trusted(blended(ahead, behind, late), ahead, behind))
+            else:
+                known = behind or ahead
+                mattes.append(trusted(known.alpha, known) if known else None)
         return mattes
 
     # ---- the newest frame, at once
@@ -176,7 +181,8 @@ class Mattes:
         elif key.pts == sight.frame.pts:
             self._pass_on(sight, key.alpha)
         else:
-            self._pass_on(sight, key.carry(_turn(sight)).alpha, carried=True)
+            found = key.carry(_turn(sight))
+            self._pass_on(sight, trusted(found.alpha, found), carried=True)
 
     # ---- both
 
@@ -202,6 +208,24 @@ class Mattes:
         except Exception:
             self._steps = None  # a generator that has raised is over
             raise
+
+
+def trusted(alpha: Floats, *carried: Carried) -> Floats:
+    """Return a matte without the places that look like nothing that it was carried from.
+
+    Args:
+        alpha: float32 ``[h, w]`` in 0..1.
+        carried: What it was made of.
+    """
+    unlike = carried[0].difference
+    for other in carried[1:]:
+        unlike = np.minimum(unlike, other.difference)
+    noise = min(*(each.noise for each in carried), MOST_NOISE)
+    known = (unlike <= UNLIKE + noise).astype(np.float32)
+    if known.all():
+        return alpha
+    known = cv2.resize(known, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(alpha * known, np.float32)
 
 
 def _turn(sight: Sight) -> Turn:

@@ -21,8 +21,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "quality": get_args(Quality),
     "show": get_args(Show),
 }
-MOST_BLUR = 200.0
-"""Lines of a 1080-line picture."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,6 @@ class Settings:
         spec = BackgroundSpec.parse(self.background)
         if spec.kind == "transparent":
             raise UsageError("background: a virtual camera has no transparency; give a picture")
-        if spec.kind == "blur" and spec.radius > MOST_BLUR:
-            raise UsageError(f"background: a blur of {spec.radius:g} is beyond {MOST_BLUR:g}")
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """Return other settings.

@@ -16,11 +16,13 @@ from streammatte.sources.video_file import VideoFile
 from streammatte.stages.backgrounds import fitted
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from streammatte.frames import Picture, VideoInfo
 
-TOP, BOTTOM = (0.10, 0.12, 0.16), (0.05, 0.06, 0.08)
-"""R'G'B' in 0..1: a calm dark grey."""
-INK = 0.72
+TOP, BOTTOM = (26, 31, 41), (13, 15, 20)
+"""R'G'B' in 0..255: a calm dark grey."""
+INK = (184, 184, 184)
 
 
 def slate(info: VideoInfo, path: str | None = None, text: str = "One moment, please") -> Picture:
@@ -40,16 +42,17 @@ def slate(info: VideoInfo, path: str | None = None, text: str = "One moment, ple
                 raise InputError(f"--slate: {path} is no still picture; give a .png or .jpg")
             picture = next(file.frames()).picture
             return fitted(picture, file.info.pixel_aspect, "cover", info, VideoReformatter())
-    height, width = info.height, info.width
+    rgb = _drawn(info.width, info.height, text).astype(np.float32) / np.float32(255)
+    return from_rgb(rgb, LAYOUT, COLOUR)
+
+
+def _drawn(width: int, height: int, text: str) -> NDArray[np.uint8]:
+    """Return the text before a gradient: uint8 R'G'B' ``[h, w, 3]``."""
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    rgb = np.ascontiguousarray(
-        np.broadcast_to(
-            np.array(TOP, np.float32) * (1 - share) + np.array(BOTTOM, np.float32) * share,
-            (height, width, 3),
-        )
-    )
+    shade = np.array(TOP, np.float32) * (1 - share) + np.array(BOTTOM, np.float32) * share
+    rgb = np.ascontiguousarray(np.broadcast_to(shade.astype(np.uint8), (height, width, 3)))
     scale = height / 720
     (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, 1)
     place = ((width - wide) // 2, (height + high) // 2)
-    cv2.putText(rgb, text, place, cv2.FONT_HERSHEY_DUPLEX, scale, (INK, INK, INK), 1, cv2.LINE_AA)
-    return from_rgb(rgb, LAYOUT, COLOUR)
+    cv2.putText(rgb, text, place, cv2.FONT_HERSHEY_DUPLEX, scale, INK, 1, cv2.LINE_AA)
+    return rgb
