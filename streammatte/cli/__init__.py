@@ -152,7 +152,8 @@ def _failed(error: StreamMatteError, words: list[str]) -> int:
     message = console.one_line(str(error))
     if isinstance(error, UsageError):
         message += _dash_hint(words)
-    if {render.NAME, live.NAME, models.NAME, engine.NAME}.intersection(words[:2]) and "--json" in words:
+    tells = {render.NAME, live.NAME, models.NAME, engine.NAME}
+    if tells.intersection(words[:2]) and "--json" in words:
         event = {"event": "error", "exit_code": error.exit_code, "message": message}
         with suppress(BrokenPipeError, OutputError):
             console.out(json.dumps(event) + "\n")

@@ -105,6 +105,43 @@ def blend_soft(
     )
 
 
+def running_mean(
+    alpha: Floats,
+    past: Floats,
+    weight: Floats,
+    trust: Floats,
+    doubt: float,
+    most: float,
+    least: float,
+) -> tuple[Floats, Floats]:
+    """Return the mean of a matte and the past, and its weight; see ``stages.smooth.continued``.
+
+    Args:
+        alpha: float32 ``[h, w]`` in 0..1, which weighs 1.
+        past: Likewise.
+        weight: float32 ``[h, w]``: what the past weighs, ...
+        trust: float32 ``[h, w]`` in 0..1: ... how far, ...
+        doubt: ... how much less where ``alpha`` is sure of the opposite, ...
+        most: ... and how much at the most.
+        least: Differences below this are none.
+    """
+    mean, heavy = np.empty_like(alpha), np.empty_like(alpha)
+    scalars = (np.float32(doubt), np.float32(most), np.float32(least))
+    planes = (np.ascontiguousarray(each) for each in (alpha, past, weight, trust))
+    _running_mean(mean, heavy, *planes, *scalars)
+    return mean, heavy
+
+
+def joined_mean(
+    alpha: Floats, past: Floats, past_weight: Floats, future: Floats, future_weight: Floats
+) -> Floats:
+    """Return the mean of two means, float32 ``[h, w]`` each, that have one matte in common."""
+    mean = np.empty_like(alpha)
+    planes = (alpha, past, past_weight, future, future_weight)
+    _joined_mean(mean, *(np.ascontiguousarray(plane) for plane in planes))
+    return mean
+
+
 def unmix(
     out: Samples, front: Samples, alpha: Samples, means: Floats, low: Scalar, high: Scalar
 ) -> None:
@@ -356,3 +393,46 @@ def _widen(line: Floats, means: Floats, row: int) -> None:
         part = u - np.float32(left)
         for k in range(2):
             line[k, x] = means[row, left, k] + part * (means[row, right, k] - means[row, left, k])
+
+
+@compiled
+def _running_mean(
+    mean: Floats,
+    heavy: Floats,
+    alpha: Floats,
+    past: Floats,
+    weight: Floats,
+    trust: Floats,
+    doubt: Scalar,
+    most: Scalar,
+    least: Scalar,
+) -> None:
+    one, two, nothing = np.float32(1), np.float32(2), np.float32(0)
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            here = alpha[y, x]
+            difference = past[y, x] - here
+            apart = abs(difference)
+            belief = max(one - doubt * abs(two * here - one) * apart, nothing)
+            share = min(weight[y, x] * trust[y, x] * belief, most)
+            moved = difference if apart >= least else nothing
+            mean[y, x] = here + share / (share + one) * moved
+            heavy[y, x] = share + one
+
+
+@compiled
+def _joined_mean(
+    mean: Floats,
+    alpha: Floats,
+    past: Floats,
+    past_weight: Floats,
+    future: Floats,
+    future_weight: Floats,
+) -> None:
+    one, nothing = np.float32(1), np.float32(0)
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            here, before, after = alpha[y, x], past_weight[y, x], future_weight[y, x]
+            # Differences, so that what all agree on stays exactly what it is.
+            apart = before * (past[y, x] - here) + after * (future[y, x] - here)
+            mean[y, x] = min(max(here + apart / (before + after - one), nothing), one)

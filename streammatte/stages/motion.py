@@ -167,9 +167,9 @@ def _maps(flow: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int16], NDAr
     height, width = flow.shape[:2]
     places = _places(*shape[:2])
     if (height, width) != shape:
+        flow = flow * np.array([shape[1] / width, shape[0] / height], np.float32)
         flow = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_LINEAR)
-        flow *= np.array([shape[1] / width, shape[0] / height], np.float32)
-    whole, part = cv2.convertMaps(flow + places, None, cv2.CV_16SC2)
+    whole, part = cv2.convertMaps(cv2.add(flow, places), None, cv2.CV_16SC2)
     return np.asarray(whole, np.int16), np.asarray(part, np.uint16)
 
 
@@ -221,6 +221,6 @@ def _trust(difference: Floats, flow: Floats, unexplained: float) -> Floats:
 def _outside(flow: Floats) -> NDArray[np.bool_]:
     """Return from where the flow points out of the picture."""
     height, width = flow.shape[:2]
-    places = flow + _places(height, width)
-    x, y = places[..., 0], places[..., 1]
-    return np.asarray((x < 0) | (x > width - 1) | (y < 0) | (y > height - 1))
+    places = cv2.add(flow, _places(height, width))
+    inside = cv2.inRange(places, (0, 0), (width - 1, height - 1))
+    return np.asarray(inside == 0)

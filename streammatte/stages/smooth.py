@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streammatte.stages import kernels
 from streammatte.stages.motion import at_size, carried, carried_weight, look, motion
 from streammatte.stages.scenes import Story, glimpse
 
@@ -56,7 +57,7 @@ UNEXPLAINED = 9.0
 """In units of the noise, for ``file``: with both sides to go by, flows may be believed further."""
 HELD = 10
 """Frames that ``file`` holds, of 3 to 25 MB each: that is how far it looks ahead."""
-BLOCK = 5
+BLOCK = 6
 """Frames that ``file`` lets go at a time; fewer look further ahead, but each costs a way back."""
 
 
@@ -210,22 +211,14 @@ def continued(alpha: Floats, past: Mean, moved: Motion, gap: float, strength: fl
         strength: Of the memory, in units of the default.
     """
     moved = at_size(moved, alpha.shape)
-    difference = carried(past.alpha, moved) - alpha
-    apart = np.abs(difference)
-    difference[apart < LEAST] = 0
-    doubt = np.float32(DOUBT * min(max(gap, SHORTEST) / BEAT, 1))
-    belief = np.maximum(1 - doubt * np.abs(2 * alpha - 1) * apart, 0)
-    weight = carried_weight(past.weight, moved) * moved.trust * belief
-    weight = np.minimum(weight, heaviest(gap, strength))
-    return Mean(alpha + weight / (weight + 1) * difference, weight + 1)
+    earlier, weight = carried(past.alpha, moved), carried_weight(past.weight, moved)
+    doubt, most = DOUBT * min(max(gap, SHORTEST) / BEAT, 1), heaviest(gap, strength)
+    return Mean(*kernels.running_mean(alpha, earlier, weight, moved.trust, doubt, most, LEAST))
 
 
 def joined(alpha: Floats, past: Mean, future: Mean) -> Floats:
     """Return the mean of two means that have one matte in common, ``alpha``."""
-    # Differences, so that what all agree on stays exactly what it is.
-    apart = past.weight * (past.alpha - alpha) + future.weight * (future.alpha - alpha)
-    mean = alpha + apart / (past.weight + future.weight - 1)
-    return np.asarray(np.clip(mean, 0, 1, out=mean), np.float32)
+    return kernels.joined_mean(alpha, past.alpha, past.weight, future.alpha, future.weight)
 
 
 def median(alpha: Floats, *neighbours: tuple[Floats, Motion]) -> Floats:
