@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from streammatte.control.bodies import LARGEST_JSON, Refused, file_body, json_body, parse_json
 from streammatte.control.looks import FASTEST, VIEWS, Eye
@@ -168,8 +168,9 @@ class Api:
 
     async def _take_wishes(self, socket: web.WebSocketResponse) -> None:
         async for message in socket:
-            answer = await self._fulfilled(message.data)
-            await socket.send_json(answer)
+            if message.type is WSMsgType.ERROR:  # too large, or against the protocol; it is closed
+                return
+            await socket.send_json(await self._fulfilled(message.data))
 
     async def _fulfilled(self, wish: str | bytes) -> dict[str, Any]:
         """Do what a message asks for, and return the answer."""

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from streammatte.control.uploads import FORMATS, LARGEST_FILE
 from streammatte.errors import UsageError
@@ -92,7 +93,7 @@ async def _file_in_form(request: web.Request) -> tuple[str, bytes]:
             part = await form.next()
             if isinstance(part, BodyPartReader) and part.filename is not None:
                 return part.filename, await _whole(request, LARGEST_FILE, _reader(part))
-    except (ValueError, AssertionError, LookupError) as error:  # aiohttp's ways to say damaged
+    except (ValueError, AssertionError, LookupError, HttpProcessingError) as error:  # aiohttp's
         raise UsageError("the form is damaged; send the file itself instead") from error
     raise UsageError(f"there is no file in the form; add {FORMATS}")
 

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from streammatte.control.address import Address
 from streammatte.control.api import MISTAKE, Api
@@ -33,6 +34,8 @@ PATIENCE = 0.9
 """Seconds that ``close`` waits."""
 FAREWELL = 0.3
 """Seconds for those that listen to take leave."""
+LINGER = 1.0
+"""Seconds that a body which nobody reads may still come, so that its sender hears why not."""
 PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -99,6 +102,7 @@ class Server:
             logger=_silent(),
             auto_decompress=False,  # a few bytes could become gigabytes
             handle_signals=False,
+            lingering_time=LINGER,
             shutdown_timeout=FAREWELL,
         )
         try:
@@ -126,6 +130,8 @@ class Server:
             response = _error(refusal.status, refusal.reason)
         except StreamMatteError as error:
             response = _error(_status(error), str(error))
+        except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+            response = _error(400, "the request broke off; send it again")
         except web.HTTPException as error:  # aiohttp's own: no such path or method
             response = _error(error.status, f"{request.method} {request.path[:80]}: {error.reason}")
             if "Allow" in error.headers:
