@@ -398,6 +398,8 @@ def test_a_lost_connection_is_said_and_comes_back(driver: webdriver.Chrome) -> N
     server = serve("127.0.0.1:0", desk, TOKEN)
     page = Page(driver)
     page.open(server.url)
+    page.find("#slate").click()
+    page.until(lambda: page.pressed("#slate"))
     netloc = Client(server.url).netloc
     server.close()
     page.until(lambda: page.state() == "offline")
@@ -405,6 +407,8 @@ def test_a_lost_connection_is_said_and_comes_back(driver: webdriver.Chrome) -> N
     assert "grayscale" in page.js("return getComputedStyle(document.querySelector('#over')).filter")
     assert "Not live" in page.find("#veil").text
     assert not page.find("#slate").is_enabled()
+    assert not page.pressed("#slate")  # who knows what others see now?
+    assert "Hidden" not in page.find("#slate").text
     again = serve(netloc, FakeDesk(), TOKEN)
     page.until(lambda: page.state() == "live" and page.fresh())
     assert page.find("#slate").is_enabled()

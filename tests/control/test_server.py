@@ -243,6 +243,15 @@ def test_every_file_of_the_page_is_there(client: Client) -> None:
         assert client.ask("GET", path, None, {"Authorization": None})[0] == 200
 
 
+def test_json_is_read_only_so_deep() -> None:
+    def nested(depth: int) -> str:
+        return '{"a":' * depth + "1" + "}" * depth
+
+    assert bodies.parse_json(nested(bodies.DEEPEST_JSON))
+    with pytest.raises(UsageError, match="plain object"):
+        bodies.parse_json(nested(bodies.DEEPEST_JSON + 1))
+
+
 # ---- WebSocket
 
 

@@ -14,6 +14,7 @@ const MOST_ERRORS = 3;
 
 let state = null; // as the server told it last
 let socket = null;
+let open = false; // whether what was told last still holds
 let heard = 0;
 let pause = SHORTEST;
 let timer = 0;
@@ -25,7 +26,7 @@ const preview = new Preview($("screen"));
 listenToKeys(controls, () => (isOnline() ? state : null), wish);
 
 function draw() {
-  if (!state) return;
+  if (!state || !open) return;
   const settings = { ...state.settings, ...sending, ...waiting };
   controls.draw(state, settings, state.settings);
   preview.mirror(settings.mirror);
@@ -122,6 +123,7 @@ function hear(news) {
 }
 
 function online(isOn) {
+  open = isOn;
   preview.connected(isOn);
   controls.connected(isOn);
 }

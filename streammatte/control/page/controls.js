@@ -78,6 +78,16 @@ export class Controls {
       : "Shows the slate instead of the camera";
   }
 
+  /** Claim nothing of what others see. */
+  forget() {
+    for (const button of document.querySelectorAll("[data-show]")) {
+      button.setAttribute("aria-pressed", "false");
+      button.setAttribute("aria-busy", "false");
+    }
+    $("slate-word").textContent = "Not connected";
+    $("slate-hint").textContent = "What others see is not known here";
+  }
+
   offer(scenes = [], current = "") {
     const key = JSON.stringify(scenes);
     $("scenes-card").hidden = scenes.length === 0;
@@ -104,6 +114,7 @@ export class Controls {
     const desk = $("desk");
     desk.classList.toggle("offline", !online);
     for (const one of desk.querySelectorAll("button, .panel :is(input, select)")) one.disabled = !online;
+    if (!online) this.forget();
   }
 }
 
