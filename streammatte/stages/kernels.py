@@ -126,9 +126,9 @@ def running_mean(
         least: Differences below this are none.
     """
     mean, heavy = np.empty_like(alpha), np.empty_like(alpha)
-    scalars = (np.float32(doubt), np.float32(most), np.float32(least))
-    planes = (np.ascontiguousarray(each) for each in (alpha, past, weight, trust))
-    _running_mean(mean, heavy, *planes, *scalars)
+    planes = [np.ascontiguousarray(each) for each in (alpha, past, weight, trust)]
+    numbers = [np.float32(each) for each in (doubt, most, least)]
+    _running_mean(mean, heavy, *planes, *numbers)  # type: ignore[call-arg]
     return mean, heavy
 
 
