@@ -128,7 +128,7 @@ def running_mean(
     mean, heavy = np.empty_like(alpha), np.empty_like(alpha)
     planes = [np.ascontiguousarray(each) for each in (alpha, past, weight, trust)]
     numbers = [np.float32(each) for each in (doubt, most, least)]
-    _running_mean(mean, heavy, *planes, *numbers)  # type: ignore[call-arg]
+    _running_mean(mean, heavy, *planes, *numbers)
     return mean, heavy
 
 

@@ -327,7 +327,7 @@ def test_frames_are_let_go_of(stage: Stage) -> None:
 def test_the_more_is_held_the_further_it_looks_ahead() -> None:
     """Two halves that the network sees differently, as a still picture: who looks far, knows."""
     alphas = [np.full((96, 160), value, np.float32) for value in [0.4] * 8 + [0.6] * 12]
-    first = [next(smooth.file(at_rate(25, alphas), held=held)).alpha[48, 80] for held in (6, 20)]
+    first = [next(smooth.file(at_rate(25, alphas), held=held)).alpha[48, 80] for held in (8, 20)]
     assert first[0] == pytest.approx(0.4)
     assert first[1] > 0.41
 
