@@ -100,7 +100,7 @@ class Eye:
                 self._shot = shot
             async with self._news:
                 self._news.notify_all()
-            await asyncio.sleep(1 / max(self._rates, default=1.0))
+            await asyncio.sleep(1 / max(self._rates, default=FASTEST))
 
     def look(self, last: Shot | None = None) -> Shot | None:
         """Return what is to be seen now, encoded anew if it is not the last; on any thread."""
