@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import streammatte
-from streammatte.cli import console, devices, doctor, engine, live, models, render
+from streammatte.cli import console, devices, doctor, engine, live, models, render, vcam
 from streammatte.cli.hints import unknown_word
 from streammatte.cli.signals import end_now, interruptible
 from streammatte.errors import (
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=streammatte.__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of errors")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (render, live, devices, doctor, models, engine):
+    for command in (render, live, devices, vcam, doctor, models, engine):
         sub = commands.add_parser(
             command.NAME,
             usage=command.USAGE,

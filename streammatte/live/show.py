@@ -126,6 +126,7 @@ class Show:
         self._was_live = False
         self._asleep = False
         self._unread = 0.0
+        self._unseen = 0
         self._rates = {"pictures": Rate(), "network": Rate()}
         self._processor = Processor()
         self.beat = Beat("starting", 0.0, 0.0, None, 0, 0, 0.0, 0)
@@ -226,6 +227,7 @@ class Show:
             StreamMatteError: if there is no network at all.
         """
         self._begun = time.monotonic()
+        self._unseen = self._dropped  # while the show was made ready
         period = 1 / float(self.info.rate)
         tick, told = 0, 0
         while not self._is_over:
@@ -381,6 +383,10 @@ class Show:
     @property
     def dropped(self) -> int:
         """Frames of the camera that were not shown, so far."""
+        return max(0, self._dropped - self._unseen)
+
+    @property
+    def _dropped(self) -> int:
         parts = (self.intake.feed, self.exchange, self.composer, self.composer.ready)
         return sum(part.dropped for part in parts)
 

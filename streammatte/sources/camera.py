@@ -32,29 +32,6 @@ if TYPE_CHECKING:
 
     from streammatte.sources.v4l2 import Device, Mode
 
-_MODE = re.compile(
-    r"(?:([0-9]{2,5})x([0-9]{2,5})|([0-9]{3,4})p)?(?:@([0-9]{1,3}(?:\.[0-9]{1,3})?))?(?::(\w{3,8}))?"
-)
-FORMATS = {
-    "mjpeg": ("MJPG", "JPEG"),
-    "yuyv422": ("YUYV",),
-    "uyvy422": ("UYVY",),
-    "nv12": ("NV12",),
-    "yuv420p": ("YU12",),
-    "yuv422p": ("422P",),
-    "rgb24": ("RGB3",),
-    "bgr24": ("BGR3",),
-}
-"""What FFmpeg calls the formats that we take, and the drivers' names for them; the best first,
-where they are as quick: small before large."""
-NICKNAMES = {"mjpg": "mjpeg", "jpeg": "mjpeg", "yuyv": "yuyv422", "uyvy": "uyvy422",
-             "i420": "yuv420p", "yu12": "yuv420p", "rgb": "rgb24", "bgr": "bgr24"}  # fmt: skip
-SENSIBLE = (1280, 720), 30
-"""The size and rate that are wanted where nobody says."""
-HONEST = 5.0
-"""Seconds that a driver's clock may be off from ours; what is further off is not that clock."""
-_BT601, _BT709 = 5, 1
-_LIMITED, _FULL = 1, 2
 LOST_EVENTS = select.POLLERR | select.POLLHUP | select.POLLNVAL if hasattr(select, "POLLERR") else 0
 
 
@@ -79,73 +56,16 @@ class Capture(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A mode that is asked for; what is ``None`` is open."""
+class Identity:
+    """By what a camera is known again when it comes back, under whatever number."""
 
-    size: tuple[int, int] | None = None
-    """``(width, height)``."""
-    rate: Fraction | None = None
-    format: str | None = None
-    """As FFmpeg calls it."""
-
-
-def parse_mode(text: str) -> Wish:
-    """Read ``1280x720@30:mjpg``, or a part of that such as ``720p``, ``@60`` or ``:yuyv``.
-
-    Raises:
-        UsageError: if it is neither.
-    """
-    match = _MODE.fullmatch(text.strip().lower())
-    width, height, lines, rate, name = match.groups() if match else (None,) * 5
-    form = NICKNAMES.get(name, name) if name else None
-    if match is None or not text.strip() or (form is not None and form not in FORMATS):
-        raise UsageError(
-            f"--mode: {text!r} is no mode; write it as 1280x720@30:mjpg, or a part of that; "
-            "formats are mjpg, yuyv, nv12, i420"
-        )
-    size = None
-    if lines is not None:
-        size = round(int(lines) * 16 / 9 / 2) * 2, int(lines)
-    elif width is not None and height is not None:
-        size = int(width), int(height)
-    return Wish(size, Fraction(rate) if rate else None, form)
-
-
-def choose(modes: Sequence[Mode], wish: Wish) -> Wish:
-    """Return the mode of a camera that comes nearest to what is wanted, whole.
-
-    Args:
-        modes: That it lists.
-        wish: What is asked for; where nothing is, 1280x720 at 30 is wanted.
-
-    Returns:
-        ``wish`` itself if nothing that the camera lists is of use.
-    """
-    size, rate = wish.size or SENSIBLE[0], wish.rate or Fraction(SENSIBLE[1])
-    offers = [(form, mode) for form, names in FORMATS.items() for mode in modes
-              if mode.format in names and wish.format in (None, form)]  # fmt: skip
-    if not offers:
-        return wish
-
-    def distance(offer: tuple[str, Mode]) -> tuple[float, ...]:
-        form, mode = offer
-        area = abs(mode.width * mode.height - size[0] * size[1])
-        shape = abs(mode.width * size[1] - mode.height * size[0])
-        fastest = float(_rate(mode, rate))
-        # Raw pictures are better than JPEG's where they are as quick.
-        short = max(0.0, float(rate) - fastest)
-        if wish.size is None and wish.rate is None:
-            return short > 1, area, shape, short, form == "mjpeg"
-        return area, shape, short, form == "mjpeg"
-
-    form, mode = min(offers, key=distance)
-    return Wish((mode.width, mode.height), _rate(mode, rate) if mode.rates else wish.rate, form)
-
-
-def _rate(mode: Mode, wanted: Fraction) -> Fraction:
-    """Return the least rate that is quick enough, or the highest there is."""
-    enough = [rate for rate in mode.rates if rate >= wanted]
-    return min(enough, default=max(mode.rates, default=wanted))
+    device: Device
+    links: frozenset[str]
+    """See ``v4l2.links``."""
+    place: int
+    """Among those that have its name and its plug: some cameras are two, one of them infrared."""
+    others: frozenset[str]
+    """The plugs of others that have its name."""
 
 
 # ---- which
@@ -160,69 +80,105 @@ def find(where: str) -> Device:
     """
     known = v4l2.cameras()
     if where == "auto":
-        real = [device for device in known if not device.is_loopback]
-        if not (real or known):
-            raise InputError(_nothing())
-        return (real or known)[0]
+        if not known:
+            raise _nothing()
+        return min(known, key=_strangeness)  # the first of the best
     path = f"/dev/video{where}" if where.isdigit() else where
     if path.startswith("/dev/"):
         return _at(path)
     named = [device for device in known if where.lower() in device.name.lower()]
     if len(named) == 1:
         return named[0]
-    which = "is the name of more than one camera" if named else "is no camera"
-    raise InputError(f"{where!r} {which}; there are: {listed(named or known)}")
+    if named:
+        raise InputError(
+            f"{where!r} is a part of more than one camera's name; give one's path: {listed(named)}"
+        )
+    raise InputError(f"{where!r} is neither a camera nor a file; {_there_are()}")
+
+
+def _strangeness(device: Device) -> tuple[bool, bool]:
+    """Sort virtual cameras after real ones, and what gives no picture that we take after both."""
+    return not any(mode.format in TAKEN for mode in device.modes), device.is_loopback
 
 
 def listed(known: Sequence[Device]) -> str:
     """Return cameras in a line."""
-    return ", ".join(f"{device.path} ({device.name})" for device in known) or _nothing()
+    return ", ".join(f"{device.path} ({device.name})" for device in known)
 
 
-def _nothing() -> str:
-    if not any(v4l2.DEVICES.glob("video*")):
-        return "no camera was found: plug one in, or give a file or an address with --camera"
-    return "no camera was found; 'streammatte devices' lists what there is"
+def _there_are() -> str:
+    known = v4l2.cameras(modes=False)
+    return f"there are: {listed(known)}" if known else str(_nothing())
+
+
+def _nothing() -> InputError | DependencyError:
+    """Return why there is no camera at all."""
+    if locked := v4l2.forbidden():
+        return DependencyError(_no_permission(locked[0]))
+    return InputError(
+        "no camera was found; plug one in, or give a file or an address with --camera; "
+        "in a container, start it with --device /dev/video0"
+    )
+
+
+def _no_permission(path: str) -> str:
+    return f"no permission to use {path}: sudo usermod -aG video $USER, then log in again"
 
 
 def _at(path: str) -> Device:
     if not os.path.exists(path):  # noqa: PTH110  /dev/v4l/by-id are links
-        known = listed(v4l2.cameras(modes=False))
-        raise InputError(f"there is no {path}; there are: {known}")
+        raise InputError(f"there is no {path}; {_there_are()}")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise DependencyError(
-            f"no permission to use {path}: sudo usermod -aG video $USER, then log in again"
-        )
+        raise DependencyError(_no_permission(path))
     device = v4l2.inspect(path)
     if device is None:
         raise InputError(f"{path} is no camera; 'streammatte devices' lists what there is")
     if device.is_capture:
         return device
     if device.is_loopback:
-        raise InputError(
-            f"{path} is a virtual camera that nobody feeds; start the program that does, first"
-        )
+        raise InputError(_unfed(path))
     raise InputError(f"{path} ({device.name}) gives no pictures; it is another part of a camera")
 
 
-def again(device: Device) -> Device | None:
+def identity(device: Device) -> Identity:
+    """Return by what a camera is known again."""
+    alike = _alike(device)
+    here = [one.path for one in alike if one.bus == device.bus]
+    path = os.path.realpath(device.path)
+    return Identity(
+        device,
+        v4l2.links(device.path),
+        here.index(path) if path in here else 0,
+        frozenset(one.bus for one in alike if one.bus != device.bus),
+    )
+
+
+def again(lost: Identity) -> Device | None:
     """Return a camera that was lost, wherever it is now; ``None`` if it is not back.
 
-    By where it is plugged in, then by its name, then by its path.
+    It is the one in the same plug, or the one with its serial number, or one of its name that was
+    not there before. Another camera is never taken for it: that one may look elsewhere.
     """
-    known = v4l2.cameras()
-    for same in (
-        lambda one: (one.bus, one.name) == (device.bus, device.name),
-        lambda one: one.name == device.name,
-        lambda one: one.path == device.path and one.driver == device.driver,
-    ):
-        found = [one for one in known if same(one)]
-        if found:
-            return found[0]
-    return None
+    alike = _alike(lost.device)
+    here = [one for one in alike if one.bus == lost.device.bus]
+    if not here:
+        here = [one for one in alike if v4l2.links(one.path) & lost.links]
+        if here:
+            return here[0]
+        here = [one for one in alike if one.bus not in lost.others]
+    return v4l2.inspect(here[lost.place].path) if lost.place < len(here) else None
+
+
+def _alike(device: Device) -> list[Device]:
+    known = v4l2.cameras(modes=False)
+    return [one for one in known if (one.name, one.driver) == (device.name, device.driver)]
 
 
 # ---- V4L2
+
+
+def _unfed(path: str) -> str:
+    return f"{path} is a virtual camera that nobody feeds; start the program that does, first"
 
 
 class V4l2Capture:
@@ -303,18 +259,6 @@ def _opened(device: Device, wish: Wish) -> Any:
     raise AssertionError
 
 
-def v4l2_options(wish: Wish) -> dict[str, str]:
-    """Return FFmpeg's options for a mode."""
-    options = {}
-    if wish.size is not None:
-        options["video_size"] = f"{wish.size[0]}x{wish.size[1]}"
-    if wish.rate is not None:
-        options["framerate"] = str(wish.rate)
-    if wish.format is not None:
-        options["input_format"] = wish.format
-    return options
-
-
 def refusal(device: Device, error: BaseException, wish: Wish) -> str:
     """Say why a camera was not opened, and what to do."""
     number = getattr(error, "errno", None)
@@ -346,44 +290,7 @@ def _format(context: Any) -> str:
     return "mjpeg" if context.name == "mjpeg" else str(context.pix_fmt)
 
 
-def _given(size: tuple[int, int], rate: Fraction, form: str, wish: Wish) -> str:
-    """Say what a camera gives, and what it was asked for if that is something else."""
-    words = f"{size[0]}x{size[1]} at {float(rate):.4g} fps, {form}"
-    same = (
-        wish.size in (None, size)
-        and (wish.rate is None or abs(wish.rate - rate) < Fraction(1, 10))
-        and wish.format in (None, form)
-    )
-    if same:
-        return words
-    asked = f"{wish.size[0]}x{wish.size[1]}" if wish.size else ""
-    asked += f"@{float(wish.rate):g}" if wish.rate else ""
-    asked += f":{wish.format}" if wish.format else ""
-    return f"{words} ({asked} was asked for)"
-
-
 # ---- Windows and macOS
-
-
-def system_options(system: str, name: str, wish: Wish) -> tuple[str, str, dict[str, str]]:
-    """Return what FFmpeg opens a camera by: address, format and options.
-
-    Args:
-        system: ``win32`` or ``darwin``, as ``sys.platform`` has them.
-        name: Of the camera; on macOS its number may be given.
-        wish: The mode.
-    """
-    size, rate = wish.size or SENSIBLE[0], wish.rate or Fraction(SENSIBLE[1])
-    options = {"video_size": f"{size[0]}x{size[1]}", "framerate": str(rate)}
-    if system == "win32":
-        options["rtbufsize"] = "64M"
-        if wish.format == "mjpeg":
-            options["vcodec"] = "mjpeg"
-        elif wish.format is not None:
-            options["pixel_format"] = wish.format
-        return f"video={name}", "dshow", options
-    options["pixel_format"] = wish.format if wish.format not in (None, "mjpeg") else "nv12"
-    return name, "avfoundation", options
 
 
 class SystemCapture:
@@ -446,55 +353,3 @@ def _named(where: str, system: str) -> str:
     if len(found) == 1:
         return found[0]
     raise InputError(f"{where!r} is no camera, or more than one; there are: {', '.join(known)}")
-
-
-# ---- pictures
-
-
-class Converter:
-    """Makes pictures of all kinds into ours, in memory of their own."""
-
-    def __init__(self, *, jpeg: bool = False, size: tuple[int, int] | None = None) -> None:
-        """Prepare it.
-
-        Args:
-            jpeg: Whether what is not tagged follows JPEG: BT.601, full range.
-            size: ``(width, height)`` of the results; ``None`` for as it is, made even.
-        """
-        self._jpeg = jpeg
-        self._size = size
-        self._scaler = VideoReformatter()
-
-    def frame(self, native: av.VideoFrame, seconds: float) -> Frame:
-        """Return a picture as a frame.
-
-        Args:
-            native: As it was decoded.
-            seconds: When it was captured, by the monotonic clock; now, if that cannot be.
-        """
-        now = time.monotonic()
-        # Some stamp a picture with the time when the next one begins.
-        seconds = min(seconds, now) if abs(now - seconds) < HONEST else now
-        return Frame(self.picture(native), round(seconds * 1e6), 0, TICK)
-
-    def picture(self, native: av.VideoFrame) -> Picture:
-        """Return a picture in ``LAYOUT`` and ``COLOUR``."""
-        width, height = self._size or (native.width // 2 * 2, native.height // 2 * 2)
-        yuv = not native.format.is_rgb
-        matrix = _BT709 if int(native.colorspace) == _BT709 else _BT601
-        full = self._jpeg or native.format.name.startswith("yuvj") or native.color_range == _FULL
-        smaller = width < native.width
-        made = self._scaler.reformat(
-            native,
-            width,
-            height,
-            LAYOUT.name,
-            src_colorspace=matrix if yuv else None,
-            dst_colorspace=_BT601,
-            src_color_range=_FULL if full or not yuv else _LIMITED,
-            dst_color_range=_LIMITED,
-            interpolation="AREA" if smaller else "BICUBIC",
-            threads=1,
-        )
-        picture = Picture.over(made, COLOUR)
-        return picture if made is not native else Picture.of(picture.planes, LAYOUT, COLOUR)

@@ -12,6 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streammatte.colour import Matrix
+
 if sys.platform != "win32":
     import fcntl
 
@@ -22,19 +24,30 @@ DEVICES = Path("/dev")
 LOOPBACK = "v4l2 loopback"
 """What v4l2loopback, the virtual camera, calls its driver."""
 
+PROCESSES = Path("/proc")
+BY_ID = Path("/dev/v4l/by-id")
+
 _READ, _READ_WRITE = 2, 3
 _CAPABILITY = struct.Struct("=16s32s32s6I")
 _FORMAT = struct.Struct("=3I32s5I")
 _SIZE = struct.Struct("=3I6I2I")
 _INTERVAL = struct.Struct("=5I6I2I")
+# A type and a union, which is aligned as its pointers are; of the union, what a picture has.
+_UNION = struct.calcsize("P")
+_CURRENT = struct.Struct(f"=I{_UNION - 4}x12I{200 - 48}x")
 
-_CAPTURE, _OUTPUT, _CAPTURE_PLANES = 0x1, 0x2, 0x1000
+_CAPTURE, _OUTPUT = 0x1, 0x2
+# Those of many planes (0x1000) are image processors' parts; FFmpeg does not take from them.
 _MEMORY_TO_MEMORY = 0x8000 | 0x4000
 _OWN_CAPABILITIES = 0x80000000
 _BUFFER_CAPTURE = 1
 _DISCRETE = 1
 _MOST = 256
 """Entries of any list; a driver that never ends one is broken."""
+_JPEG, _REC709, _BT2020, _DCI_P3 = 7, 3, 10, 12
+"""Of ``v4l2_colorspace``; all others imply BT.601."""
+_ENCODINGS = {2: Matrix.BT709, 4: Matrix.BT709, 6: Matrix.BT2020, 7: Matrix.BT2020}
+"""Of ``v4l2_ycbcr_encoding``: 709, XV709, BT2020 and its constant luminance."""
 STANDARD = ((1920, 1080), (1280, 720), (960, 540), (640, 480), (640, 360), (320, 240))
 """Sizes that are named of devices that take any."""
 
@@ -45,6 +58,7 @@ def _request(direction: int, number: int, size: int) -> int:
 
 
 _QUERYCAP = _request(_READ, 0, _CAPABILITY.size)
+_G_FMT = _request(_READ_WRITE, 4, _CURRENT.size)
 _ENUM_FMT = _request(_READ_WRITE, 2, _FORMAT.size)
 _ENUM_FRAMESIZES = _request(_READ_WRITE, 74, _SIZE.size)
 _ENUM_FRAMEINTERVALS = _request(_READ_WRITE, 75, _INTERVAL.size)
@@ -60,6 +74,14 @@ class Mode:
     height: int
     rates: tuple[Fraction, ...]
     """Pictures a second, the highest first; empty if the driver does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What the samples of a camera mean, as its driver says."""
+
+    matrix: Matrix
+    full_range: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +126,43 @@ def virtual_cameras() -> list[Device]:
     return [device for device in devices(modes=False) if device.is_loopback]
 
 
+def forbidden() -> list[str]:
+    """Return the video devices that there are, but may not be used."""
+    return [path for path in _paths() if not os.access(path, os.R_OK | os.W_OK)]
+
+
+def users(path: str) -> list[str]:
+    """Return the programs that have a device open, as far as that may be known."""
+    target, found = os.path.realpath(path), set()
+    for handle in PROCESSES.glob("[0-9]*/fd/*"):
+        # Others' processes may not be looked into, and any may end meanwhile.
+        with contextlib.suppress(OSError):
+            if str(handle.readlink()) == target:
+                found.add((handle.parents[1] / "comm").read_text("utf-8", "replace").strip())
+    return sorted(found)
+
+
+def links(path: str) -> frozenset[str]:
+    """Return the names that udev gives a device by its maker, model and serial number."""
+    target = os.path.realpath(path)
+    return frozenset(one.name for one in BY_ID.glob("*") if os.path.realpath(one) == target)
+
+
+def samples(handle: int) -> Samples | None:
+    """Return what the samples of an open camera mean now; ``None`` if its driver does not say."""
+    try:
+        answer = _asked(
+            handle, _G_FMT, struct.pack("=I", _BUFFER_CAPTURE).ljust(_CURRENT.size, b"\0")
+        )
+    except OSError:
+        return None
+    space, _, _, encoding, quantization = _CURRENT.unpack(answer)[7:12]
+    implied = {_REC709: Matrix.BT709, _DCI_P3: Matrix.BT709, _BT2020: Matrix.BT2020}
+    matrix = _ENCODINGS.get(encoding) if encoding else implied.get(space)
+    full = quantization == 1 if quantization else space == _JPEG
+    return Samples(matrix or Matrix.SMPTE170M, full)
+
+
 def _paths() -> list[str]:
     numbered = [
         (int(match[1]), str(path))
@@ -133,7 +192,7 @@ def _device(path: str, handle: int, modes: bool) -> Device:
     answer = _asked(handle, _QUERYCAP, bytes(_CAPABILITY.size))
     driver, card, bus, _, all_nodes, own, *_ = _CAPABILITY.unpack(answer)
     able = own if all_nodes & _OWN_CAPABILITIES else all_nodes
-    is_capture = bool(able & (_CAPTURE | _CAPTURE_PLANES)) and not able & _MEMORY_TO_MEMORY
+    is_capture = bool(able & _CAPTURE) and not able & _MEMORY_TO_MEMORY
     return Device(
         path,
         _text(card),
