@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("what", choices=("setup", "test"), metavar="setup|test")
     parser.add_argument("where", nargs="?", default="auto", metavar="WHERE", help="(auto)")
-    parser.add_argument("--run", action="store_true", help="do it rather than print it")
+    parser.add_argument(
+        "--run", dest="perform", action="store_true", help="do it rather than print it"
+    )
     parser.add_argument("--name", default="StreamMatte", help="of the camera (StreamMatte)")
     parser.add_argument("-t", type=float, default=10.0, metavar="SECONDS", help="of the test (10)")
 
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if sys.platform != "linux":
         console.out(OTHERS + "\n")
         return 0
-    return _set_up(arguments.name, run=arguments.run)
+    return _set_up(arguments.name, run=arguments.perform)
 
 
 # ---- setting up
