@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import select
 import sys
 import time
@@ -19,19 +18,30 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
+from av.container import Flags
 from av.error import FFmpegError
-from av.video.reformatter import VideoReformatter
 
-from streammatte.errors import DependencyError, InputError, UsageError
-from streammatte.frames import Frame, Picture
-from streammatte.live.base import COLOUR, LAYOUT, TICK
+from streammatte.errors import DependencyError, InputError
 from streammatte.sources import v4l2
+from streammatte.sources.converter import Converter
+from streammatte.sources.modes import (
+    SENSIBLE,
+    TAKEN,
+    Wish,
+    choose,
+    given,
+    system_options,
+    v4l2_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streammatte.sources.v4l2 import Device, Mode
+    from streammatte.frames import Frame
+    from streammatte.sources.v4l2 import Device
 
+NAP = 0.005
+"""Seconds between two looks for a picture, where nothing tells of one."""
 LOST_EVENTS = select.POLLERR | select.POLLHUP | select.POLLNVAL if hasattr(select, "POLLERR") else 0
 
 
@@ -181,35 +191,25 @@ def _unfed(path: str) -> str:
     return f"{path} is a virtual camera that nobody feeds; start the program that does, first"
 
 
-class V4l2Capture:
-    """A camera of Linux."""
+class _Drained:
+    """What captures have in common that FFmpeg hands packets of: the newest is decoded alone."""
 
-    def __init__(self, device: Device, wish: Wish) -> None:
-        """Open it.
+    def __init__(self, container: Any, name: str, wish: Wish) -> None:
+        """Look at what was opened.
 
         Raises:
-            InputError: if it is busy, or does not give what is asked for.
+            IndexError: if it has no pictures.
         """
-        self.device = device
-        before = _handles(device.path)
-        self._container = _opened(device, wish)
-        try:
-            self._stream = self._container.streams.video[0]
-            (self._handle,) = [one for one in _handles(device.path) if one not in before][:1]
-            os.set_blocking(self._handle, False)
-        except (IndexError, ValueError) as error:
-            self._container.close()
-            raise InputError(f"{device.path} gives no pictures; try another --mode") from error
+        self._container = container
+        self._stream = container.streams.video[0]
         context = self._stream.codec_context
-        self._poll = select.poll()
-        self._poll.register(self._handle, select.POLLIN)
         self._converter = Converter(jpeg=context.name == "mjpeg")
         self.dropped = 0
-        self.width, self.height = context.width, context.height
+        self.width, self.height = context.width // 2 * 2, context.height // 2 * 2
         self.rate = Fraction(self._stream.average_rate or SENSIBLE[1])
-        self.description = f"{device.name} at {device.path}, " + _given(
-            (self.width, self.height), self.rate, _format(context), wish
-        )
+        form = "mjpeg" if context.name == "mjpeg" else str(context.pix_fmt)
+        size = context.width, context.height
+        self.description = f"{name}, {given(size, self.rate, form, wish)}"
 
     def read(self, timeout: float) -> Frame | None:
         """Return the newest picture; see ``Capture``."""
@@ -223,26 +223,80 @@ class V4l2Capture:
             frames = packet.decode()
         except (FFmpegError, OSError):
             return None  # a damaged JPEG; the next one will do
-        stamp = float(packet.pts * packet.time_base) if packet.pts is not None else 0.0
-        return self._converter.frame(frames[-1], stamp) if frames else None
+        return self._converter.frame(frames[-1], self._captured(packet)) if frames else None
 
     def _packet(self, timeout: float) -> Any:
-        """Return the next packet; ``None`` if none comes in time."""
-        events = self._poll.poll(1000 * timeout)
-        if not events:
-            return None
+        """Return the next packet; ``None`` if none comes in time, or a damaged one.
+
+        Raises:
+            InputError: if the camera is lost.
+        """
+        raise NotImplementedError
+
+    def _captured(self, packet: Any) -> float:
+        """Return when a packet was captured, by the monotonic clock; 0 if nobody knows."""
+        raise NotImplementedError
+
+    def _next_packet(self) -> Any:
+        """Return the next packet, ``None`` for a damaged one, at once.
+
+        Raises:
+            BlockingIOError: if there is none yet.
+            InputError: if the camera is lost.
+        """
         try:
-            return next(self._container.demux(self._stream), None)
+            packet = next(self._container.demux(self._stream), None)
         except BlockingIOError:
-            if any(event & LOST_EVENTS for _, event in events):
-                raise InputError("it was unplugged") from None
-            return None
+            raise
         except (FFmpegError, OSError) as error:
             raise InputError(f"it was lost: {getattr(error, 'strerror', error)}") from error
+        if packet is None or (packet.pts is None and not packet.size):
+            raise InputError("it gives no more pictures")
+        # Drivers mark what was damaged on the way; given to a decoder, it would end that.
+        return packet if packet.size else None
 
     def close(self) -> None:
         """Let go of it."""
         self._container.close()
+
+
+class V4l2Capture(_Drained):
+    """A camera of Linux."""
+
+    def __init__(self, device: Device, wish: Wish) -> None:
+        """Open it.
+
+        Raises:
+            InputError: if it is busy, or does not give what is asked for.
+        """
+        before = _handles(device.path)
+        container = _opened(device, wish)
+        try:
+            super().__init__(container, f"{device.name} at {device.path}", wish)
+            (handle,) = [one for one in _handles(device.path) if one not in before][:1]
+            os.set_blocking(handle, False)
+        except (IndexError, ValueError) as error:
+            container.close()
+            raise InputError(f"{device.path} gives no pictures; try another --mode") from error
+        self._converter = Converter(
+            jpeg=self._stream.codec_context.name == "mjpeg", samples=v4l2.samples(handle)
+        )
+        self._poll = select.poll()
+        self._poll.register(handle, select.POLLIN)
+
+    def _packet(self, timeout: float) -> Any:
+        events = self._poll.poll(1000 * timeout)
+        if not events:
+            return None
+        try:
+            return self._next_packet()
+        except BlockingIOError:
+            if any(event & LOST_EVENTS for _, event in events):
+                raise InputError("it was unplugged") from None
+            return None
+
+    def _captured(self, packet: Any) -> float:
+        return float(packet.pts * packet.time_base) if packet.pts is not None else 0.0
 
 
 def _opened(device: Device, wish: Wish) -> Any:
@@ -263,17 +317,19 @@ def refusal(device: Device, error: BaseException, wish: Wish) -> str:
     """Say why a camera was not opened, and what to do."""
     number = getattr(error, "errno", None)
     if number == errno.EBUSY:
-        return f"{device.path} ({device.name}) is in use by another program; close that one"
+        names = " and ".join(v4l2.users(device.path)) or "another program"
+        return f"{device.path} ({device.name}) is in use by {names}; close that one"
     if number == errno.EACCES:
-        return (
-            f"no permission to use {device.path}: sudo usermod -aG video $USER, then log in again"
-        )
-    if number == errno.ENODEV and device.is_loopback:
-        return f"{device.path} is a virtual camera that nobody feeds; start the program that does"
+        return _no_permission(device.path)
+    if device.is_loopback and (number == errno.ENODEV or wish == Wish()):
+        return _unfed(device.path)
     if number == errno.EINVAL and wish != Wish():
         return f"{device.path} does not know that mode; 'streammatte devices' lists what it knows"
     reason = getattr(error, "strerror", None) or error
-    return f"{device.path} ({device.name}) cannot be opened: {reason}"
+    return (
+        f"{device.path} ({device.name}) cannot be opened: {reason}; "
+        "unplug it and plug it in again, or take another: 'streammatte devices' lists them"
+    )
 
 
 def _handles(path: str) -> list[int]:
@@ -286,15 +342,11 @@ def _handles(path: str) -> list[int]:
     return found
 
 
-def _format(context: Any) -> str:
-    return "mjpeg" if context.name == "mjpeg" else str(context.pix_fmt)
-
-
 # ---- Windows and macOS
 
 
-class SystemCapture:
-    """A camera of Windows or macOS; not yet run on either."""
+class SystemCapture(_Drained):
+    """A camera of Windows or macOS; written by FFmpeg's documents, not yet run on either."""
 
     def __init__(self, where: str, wish: Wish, system: str = sys.platform) -> None:
         """Open it.
@@ -305,35 +357,28 @@ class SystemCapture:
         name = _named(where, system)
         address, form, options = system_options(system, name, wish)
         try:
-            self._container: Any = av.open(address, format=form, options=options)
-            self._stream = self._container.streams.video[0]
+            container: Any = av.open(address, format=form, options=options)
+            super().__init__(container, name, wish)
         except (FFmpegError, OSError, IndexError) as error:
             raise InputError(
                 f"the camera {name!r} cannot be opened: {getattr(error, 'strerror', error)}; close "
                 "other programs that use it, and allow this one to in the system's settings"
             ) from error
-        context = self._stream.codec_context
-        self._converter = Converter(jpeg=context.name == "mjpeg")
-        self.dropped = 0
-        self.width, self.height = context.width, context.height
-        self.rate = Fraction(self._stream.average_rate or SENSIBLE[1])
-        given = _given((self.width, self.height), self.rate, _format(context), wish)
-        self.description = f"{name}, {given}"
+        # Else a camera that stalls would keep its reader for ever.
+        container.flags |= Flags.non_block.value
 
-    def read(self, timeout: float) -> Frame | None:
-        """Return the next picture; see ``Capture``. It may wait for longer."""
-        try:
-            for frame in self._container.decode(self._stream):
-                return self._converter.frame(frame, 0.0)
-        except BlockingIOError:  # avfoundation has none yet
-            time.sleep(min(timeout, 0.005))
-        except (FFmpegError, OSError) as error:
-            raise InputError(f"it was lost: {getattr(error, 'strerror', error)}") from error
-        return None
+    def _packet(self, timeout: float) -> Any:
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return self._next_packet()
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    return None
+                time.sleep(NAP)
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._container.close()
+    def _captured(self, packet: Any) -> float:  # noqa: ARG002  stamps are of clocks of their own
+        return 0.0
 
 
 def _named(where: str, system: str) -> str:
@@ -344,12 +389,13 @@ def _named(where: str, system: str) -> str:
         str(one.name) if system == "win32" else str(one.description)
         for one in av.enumerate_input_devices("dshow" if system == "win32" else "avfoundation")
     ]
+    there_are = f"there are: {', '.join(known)}" if known else "no camera was found; plug one in"
     if where == "auto" or where.isdigit():
         index = 0 if where == "auto" else int(where)
         if index < len(known):
             return known[index]
-        raise InputError(f"there is no camera {index}; there are: {', '.join(known) or 'none'}")
+        raise InputError(f"there is no camera {index}; {there_are}")
     found = [name for name in known if where.lower() in name.lower()]
     if len(found) == 1:
         return found[0]
-    raise InputError(f"{where!r} is no camera, or more than one; there are: {', '.join(known)}")
+    raise InputError(f"{where!r} is no camera and no file, or more than one camera; {there_are}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -9,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streammatte.errors import InputError, StreamMatteError
+from streammatte.errors import InputError
 from streammatte.frames import VideoInfo
 from streammatte.live.base import COLOUR, LAYOUT, TICK
 from streammatte.sources import camera
-from streammatte.sources.camera import Converter, SystemCapture, V4l2Capture, Wish, parse_mode
+from streammatte.sources.camera import SystemCapture, V4l2Capture
+from streammatte.sources.converter import Converter
+from streammatte.sources.modes import Wish, parse_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
 
 GLANCE = 0.1
 """Seconds that a read may take."""
-SILENT = 1.0
+SILENT = 0.8
 """Seconds without a picture after which a camera counts as stalled, ..."""
+MISSED = 2.5
+"""... but so many pictures at the least, where it is a slow one, ..."""
 DEAD = 3.0
 """... and after which it is opened anew."""
 AGAIN = 0.5
@@ -56,7 +62,10 @@ class CameraFeed:
         self._missed = 0
         self._heard = time.monotonic()
         """When there was a picture last, or the camera was opened."""
-        self._first = True
+        self._is_new = True
+        """Whether there was no picture since it was opened, ..."""
+        self._was_running = False
+        """... and whether there ever was one."""
         self._ending = threading.Event()
         self._changed = threading.Condition()
         self._resize: Converter | None = None
@@ -70,15 +79,28 @@ class CameraFeed:
             return "ended"
         if self._capture is None:
             return "lost"
+        if self._is_new:
+            return "lost" if self._was_running else "starting"
         # By the clock, not by the thread, which may hang in a driver.
-        if time.monotonic() - self._heard > SILENT:
-            return "stalled"
-        return "starting" if self._first else "running"
+        return "stalled" if self._silence > self._patience else "running"
 
     @property
     def reason(self) -> str:
         """Why it is not running; empty if it is."""
-        return self._reason if self.condition == "lost" else ""
+        condition = self.condition
+        if condition == "stalled":
+            return f"no picture for {self._silence:.1f} s"
+        if condition == "lost":
+            return self._reason if self._capture is None else "it is back, without a picture yet"
+        return "it was closed" if condition == "ended" else ""
+
+    @property
+    def _silence(self) -> float:
+        return time.monotonic() - self._heard
+
+    @property
+    def _patience(self) -> float:
+        return max(SILENT, MISSED / float(self.info.rate))
 
     @property
     def dropped(self) -> int:
@@ -109,18 +131,21 @@ class CameraFeed:
 
     def _drain(self) -> None:
         while not self._ending.is_set():
-            if self._capture is None:
-                self._look_for_it()
-                continue
             try:
-                frame = self._capture.read(GLANCE)
-                if frame is not None:
-                    self._keep(frame)
-                elif time.monotonic() - self._heard > DEAD:
-                    raise InputError(f"no picture for {DEAD:.0f} seconds")  # noqa: TRY301
+                if self._capture is None:
+                    self._look_for_it()
+                else:
+                    self._read(self._capture)
             except Exception as error:  # noqa: BLE001  whatever a driver does, it is looked for
                 self._lose(error)
         self._let_go()
+
+    def _read(self, capture: Capture) -> None:
+        frame = capture.read(GLANCE)
+        if frame is not None:
+            self._keep(frame)
+        elif self._silence > max(DEAD, self._patience):
+            raise InputError(f"no picture for {self._silence:.0f} seconds")
 
     def _keep(self, frame: Frame) -> None:
         picture, info = frame.picture, self.info
@@ -132,29 +157,31 @@ class CameraFeed:
             if self._newest is not None and frame.pts <= self._newest.pts:
                 frame = replace(frame, pts=self._newest.pts + 1)
             self._missed += not self._taken
-            self._newest, self._taken, self._first = frame, False, False
+            self._newest, self._taken = frame, False
+            self._is_new, self._was_running = False, True
             self._heard = time.monotonic()
             self._changed.notify_all()
 
     def _lose(self, error: Exception) -> None:
-        self._reason = str(error)
+        self._reason = str(error) or type(error).__name__
         self._missed += getattr(self._capture, "dropped", 0)
+        in_vain = self._capture is None or self._is_new
         self._let_go()
+        if in_vain:
+            self._ending.wait(AGAIN)
 
     def _let_go(self) -> None:
         capture, self._capture = self._capture, None
         if capture is not None:
-            capture.close()
+            with contextlib.suppress(Exception):  # it is gone one way or another
+                capture.close()
 
     def _look_for_it(self) -> None:
-        try:
-            capture = self._reopen()
-        except StreamMatteError as error:
-            self._reason, capture = str(error), None
+        capture = self._reopen()
         if capture is None:
             self._ending.wait(AGAIN)
             return
-        self._heard = time.monotonic()
+        self._heard, self._is_new = time.monotonic(), True
         self.description = capture.description
         self._capture = capture
 
@@ -181,15 +208,16 @@ def open_feed(where: str = "auto", mode: str | None = None) -> CameraFeed:
     if sys.platform != "linux":
         return CameraFeed(SystemCapture(where, wish), lambda: SystemCapture(where, wish))
     device = camera.find(where)
+    capture, identity = V4l2Capture(device, wish), camera.identity(device)
 
     def again() -> Capture | None:
-        found = camera.again(device)
+        found = camera.again(identity)
         return None if found is None else V4l2Capture(found, wish)
 
-    return CameraFeed(V4l2Capture(device, wish), again)
+    return CameraFeed(capture, again)
 
 
 def _is_rehearsal(where: str) -> bool:
     if where.partition(":")[0] == "synthetic" or "://" in where:
         return True
-    return not where.startswith("/dev/") and (Path(where).is_file() or bool(Path(where).suffix))
+    return not where.startswith("/dev/") and (Path(where).is_file() or os.sep in where)

@@ -101,7 +101,9 @@ def choose(modes: Sequence[Mode], wish: Wish) -> Wish:
         short = max(0.0, float(rate - _rate(mode, rate)))
         # Raw pictures are better than JPEG's where they are as quick.
         rest = area, shape, short, form == "mjpeg"
-        return rest if wish.size is not None else (short > 1, *rest)
+        if wish.size is not None:
+            return rest
+        return (short if wish.rate is not None and short > 1 else float(short > 1), *rest)
 
     form, mode = min(offers, key=distance)
     return Wish((mode.width, mode.height), _rate(mode, rate) if mode.rates else wish.rate, form)

@@ -1,106 +1,28 @@
-"""Modes, names and pictures of cameras, without one; with one: tests/rig."""
+"""Which camera is meant, known again and opened, without one; with one: tests/rig."""
 
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import pytest
 
-from streammatte.colour import Colour, Matrix
-from streammatte.convert import from_rgb
-from streammatte.errors import DependencyError, InputError, UsageError
-from streammatte.frames import Layout
-from streammatte.live.base import COLOUR, LAYOUT
+from streammatte.errors import DependencyError, InputError
 from streammatte.sources import camera, v4l2
-from streammatte.sources.camera import Converter, Wish, choose, parse_mode, system_options
+from streammatte.sources.camera import SystemCapture, V4l2Capture
+from streammatte.sources.modes import Wish
 from streammatte.sources.v4l2 import Device, Mode
 
-
-@pytest.mark.parametrize(
-    ("text", "wish"),
-    [
-        ("1280x720@30:mjpg", Wish((1280, 720), Fraction(30), "mjpeg")),
-        ("1280x720", Wish((1280, 720))),
-        ("720p", Wish((1280, 720))),
-        ("1080p@59.94", Wish((1920, 1080), Fraction("59.94"))),
-        ("@60", Wish(rate=Fraction(60))),
-        (":YUYV", Wish(format="yuyv422")),
-        ("640x480:nv12", Wish((640, 480), format="nv12")),
-    ],
-)
-def test_modes_are_read(text: str, wish: Wish) -> None:
-    assert parse_mode(text) == wish
-
-
-@pytest.mark.parametrize("text", ["", "fast", "1280", "1280x720@", "1280x720:divx", "720p@x"])
-def test_what_is_no_mode_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="write it as 1280x720@30:mjpg"):
-        parse_mode(text)
-
-
-def mode(name: str, width: int, height: int, *rates: float) -> Mode:
-    return Mode(name, width, height, tuple(Fraction(rate) for rate in rates))
-
-
-C920 = [
-    mode("YUYV", 640, 480, 30, 15),
-    mode("YUYV", 1280, 720, 10, 5),
-    mode("YUYV", 1920, 1080, 5),
-    mode("MJPG", 640, 480, 30, 15),
-    mode("MJPG", 1280, 720, 60, 30, 15),
-    mode("MJPG", 1920, 1080, 30),
-    mode("H264", 1920, 1080, 30),
-]
-
-
-@pytest.mark.parametrize(
-    ("wish", "chosen"),
-    [
-        ("", Wish((1280, 720), Fraction(30), "mjpeg")),  # raw is not quick enough there
-        ("640x480", Wish((640, 480), Fraction(30), "yuyv422")),  # raw is
-        ("1280x720:yuyv", Wish((1280, 720), Fraction(10), "yuyv422")),
-        ("1280x720@60", Wish((1280, 720), Fraction(60), "mjpeg")),
-        ("1080p", Wish((1920, 1080), Fraction(30), "mjpeg")),
-        ("800x600@20", Wish((640, 480), Fraction(30), "yuyv422")),
-        ("@5", Wish((1280, 720), Fraction(5), "yuyv422")),
-    ],
-)
-def test_the_nearest_mode_is_chosen(wish: str, chosen: Wish) -> None:
-    assert choose(C920, parse_mode(wish) if wish else Wish()) == chosen
-
-
-def test_a_camera_without_a_format_of_ours_is_asked_as_it_is() -> None:
-    assert choose([mode("H264", 1920, 1080, 30)], Wish()) == Wish()
-    assert choose(C920, Wish(format="nv12")) == Wish(format="nv12")
-
-
-def test_what_is_given_and_was_not_asked_for_is_said() -> None:
-    given = camera._given((640, 480), Fraction(25), "yuyv422", parse_mode("720p@30:mjpg"))
-    assert given == "640x480 at 25 fps, yuyv422 (1280x720@30:mjpeg was asked for)"
-    assert "asked" not in camera._given((640, 480), Fraction(25), "yuyv422", Wish((640, 480)))
-
-
-def test_the_options_of_other_systems() -> None:
-    wish = parse_mode("1280x720@30:mjpg")
-    assert system_options("win32", "C920", wish) == (
-        "video=C920",
-        "dshow",
-        {"video_size": "1280x720", "framerate": "30", "rtbufsize": "64M", "vcodec": "mjpeg"},
-    )
-    assert system_options("darwin", "0", Wish()) == (
-        "0",
-        "avfoundation",
-        {"video_size": "1280x720", "framerate": "30", "pixel_format": "nv12"},
-    )
-    assert system_options("win32", "C920", parse_mode(":nv12"))[2]["pixel_format"] == "nv12"
-
-
-# --- which
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def device(path: str, name: str, driver: str = "uvcvideo", *, capture: bool = True) -> Device:
@@ -119,24 +41,50 @@ KNOWN = [
 def known(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     devices = list(KNOWN)
     monkeypatch.setattr(v4l2, "cameras", lambda **_: devices)
+    monkeypatch.setattr(v4l2, "inspect", lambda path: _at(path, devices))
+    monkeypatch.setattr(v4l2, "forbidden", list)
+    monkeypatch.setattr(v4l2, "links", lambda _: frozenset())
     return devices
+
+
+def _at(path: str, devices: list[Device]) -> Device | None:
+    return next((one for one in devices if one.path == path), None)
 
 
 def test_a_camera_is_meant_by_a_part_of_its_name(known: list[Device]) -> None:
     assert camera.find("c920").path == "/dev/video2"
-    with pytest.raises(InputError, match=r"more than one camera; .*C920.*C922"):
+    with pytest.raises(InputError, match=r"more than one camera.*C920.*C922"):
         camera.find("pro webcam")
-    with pytest.raises(InputError, match=r"'C930' is no camera; there are: /dev/video0"):
+    with pytest.raises(
+        InputError, match=r"'C930' is neither a camera nor a file; there are: /dev/v"
+    ):
         camera.find("C930")
 
 
-def test_the_first_is_one_of_glass(known: list[Device]) -> None:
-    known.reverse()
-    assert camera.find("auto").path == "/dev/video4"
-    del known[1:]
-    assert camera.find("auto").path == "/dev/video20"
+def test_the_first_is_one_of_glass_that_gives_what_we_take(known: list[Device]) -> None:
+    yuyv, grey = (Mode(name, 640, 480, (Fraction(30),)) for name in ("YUYV", "GREY"))
+    known[:] = [
+        replace(KNOWN[3], modes=(yuyv,)),
+        replace(KNOWN[0], modes=(grey,)),
+        replace(KNOWN[1], modes=(grey, yuyv)),
+        replace(KNOWN[2], modes=(yuyv,)),
+    ]
+    order = []
+    while known:
+        order.append(camera.find("auto").path)
+        known[:] = [one for one in known if one.path != order[-1]]
+    assert order == ["/dev/video2", "/dev/video4", "/dev/video20", "/dev/video0"]
+
+
+def test_no_camera_at_all_says_what_to_do(
+    known: list[Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
     del known[:]
-    with pytest.raises(InputError, match="no camera was found"):
+    for where in ("auto", "C920"):
+        with pytest.raises(InputError, match="no camera was found; plug one in"):
+            camera.find(where)
+    monkeypatch.setattr(v4l2, "forbidden", lambda: ["/dev/video0"])
+    with pytest.raises(DependencyError, match=r"use /dev/video0: sudo usermod -aG video"):
         camera.find("auto")
 
 
@@ -164,95 +112,253 @@ def test_paths_and_numbers_are_looked_at(
         camera.find("8")
 
 
-def test_a_camera_that_was_lost_is_known_again(known: list[Device]) -> None:
-    lost = KNOWN[1]
-    assert camera.again(lost) is lost
-    moved = Device("/dev/video7", lost.name, lost.driver, lost.bus, True, False)
+def test_a_camera_that_was_lost_is_known_by_its_plug(known: list[Device]) -> None:
+    lost = camera.identity(KNOWN[1])
+    assert camera.again(lost) is KNOWN[1]
+    moved = replace(KNOWN[1], path="/dev/video7")
     known[:] = [KNOWN[0], moved]
     assert camera.again(lost) is moved
-    elsewhere = Device("/dev/video7", lost.name, lost.driver, "usb-other", True, False)
-    known[:] = [KNOWN[0], elsewhere]
-    assert camera.again(lost) is elsewhere
     known[:] = [KNOWN[0]]
     assert camera.again(lost) is None
+
+
+def test_a_camera_in_another_plug_is_known_by_its_name_if_it_was_not_there_before(
+    known: list[Device],
+) -> None:
+    twin = replace(KNOWN[1], path="/dev/video8", bus="usb-twin")
+    known.append(twin)
+    lost = camera.identity(KNOWN[1])
+    known[:] = [KNOWN[0], twin]
+    assert camera.again(lost) is None, "the twin looks elsewhere"
+    elsewhere = replace(KNOWN[1], path="/dev/video2", bus="usb-other")
+    known[:] = [KNOWN[0], elsewhere, twin]
+    assert camera.again(lost) is elsewhere
+
+
+def test_a_camera_in_another_plug_is_known_by_its_serial_number(
+    known: list[Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serials = {"/dev/video2": frozenset({"usb-C920_AF01-index0"})}
+    monkeypatch.setattr(v4l2, "links", lambda path: serials.get(path, frozenset()))
+    lost = camera.identity(KNOWN[1])
+    first = replace(KNOWN[1], path="/dev/video3", bus="usb-a")
+    second = replace(KNOWN[1], path="/dev/video9", bus="usb-b")
+    known[:] = [first, second]
+    serials["/dev/video9"] = serials.pop("/dev/video2")
+    assert camera.again(lost) is second
+
+
+def test_another_camera_at_the_same_path_is_not_taken_for_it(known: list[Device]) -> None:
+    lost = camera.identity(KNOWN[1])
+    known[:] = [replace(KNOWN[2], path=KNOWN[1].path, bus=KNOWN[1].bus)]
+    assert camera.again(lost) is None
+
+
+def test_a_camera_of_two_parts_comes_back_as_the_same_part(known: list[Device]) -> None:
+    infrared = replace(KNOWN[1], path="/dev/video3")
+    known.insert(2, infrared)
+    lost = camera.identity(infrared)
+    assert camera.again(lost) is infrared
+    known.remove(KNOWN[1])
+    assert camera.again(lost) is None, "one of them is not there yet"
 
 
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.EBUSY, "in use by another program"),
+        (errno.EBUSY, "in use by another program; close that one"),
         (errno.EACCES, "usermod"),
         (errno.EINVAL, "does not know that mode"),
         (errno.EIO, "cannot be opened"),
     ],
 )
-def test_refusals_say_what_to_do(number: int, words: str) -> None:
+def test_refusals_say_what_to_do(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "users", lambda _: [])
     assert words in camera.refusal(KNOWN[1], OSError(number, "reason"), Wish((640, 480)))
 
 
-def test_a_virtual_camera_without_a_producer_says_so() -> None:
-    assert "nobody feeds" in camera.refusal(KNOWN[3], OSError(errno.ENODEV, "x"), Wish())
+def test_who_uses_a_busy_camera_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "users", lambda _: ["obs", "zoom"])
+    said = camera.refusal(KNOWN[1], OSError(errno.EBUSY, "busy"), Wish())
+    assert "in use by obs and zoom" in said
 
 
-# --- pictures
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EINVAL])
+def test_a_virtual_camera_without_a_producer_says_so(number: int) -> None:
+    assert "nobody feeds" in camera.refusal(KNOWN[3], OSError(number, "x"), Wish())
 
-BARS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.float32) / 255
+
+# --- drivers
 
 
-def bars(layout: Layout, colour: Colour) -> Any:
-    rgb = np.repeat(np.repeat(BARS[None], 32, axis=0), 16, axis=1)
-    return from_rgb(rgb, layout, colour)
+class Driver:
+    """What FFmpeg and a driver give, as a test says: packets, errors, nothing."""
+
+    def __init__(self, codec: str = "rawvideo", size: tuple[int, int] = (65, 33)) -> None:
+        self.reader, self.writer = os.pipe()
+        context = SimpleNamespace(name=codec, pix_fmt="yuyv422", width=size[0], height=size[1])
+        self.stream = SimpleNamespace(codec_context=context, average_rate=Fraction(25))
+        self.streams = SimpleNamespace(video=[self.stream])
+        self.flags = 0
+        self.waiting: list[Any] = []
+        self.closed = False
+
+    def give(self, *packets: Any) -> None:
+        """Let packets, or errors, come."""
+        for packet in packets:
+            self.waiting.append(packet)
+            os.write(self.writer, b"!")
+
+    def demux(self, _stream: object) -> Iterator[Any]:
+        if not self.waiting:
+            raise av.error.BlockingIOError(errno.EAGAIN, "nothing yet")
+        os.read(self.reader, 1)
+        packet = self.waiting.pop(0)
+        if isinstance(packet, Exception):
+            raise packet
+        yield packet
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def picture(value: int, *, ago: float = 0.0, decode: Callable[[], Any] | None = None) -> Any:
+    frame = av.VideoFrame(64, 32, "yuv420p")
+    for plane in frame.planes:
+        np.frombuffer(plane, np.uint8)[:] = value
+    stamp = round((time.monotonic() - ago) * 1e6)
+    return SimpleNamespace(
+        size=9, pts=stamp, time_base=Fraction(1, 10**6), decode=decode or (lambda: [frame])
+    )
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    made = Driver()
+    handles = iter([[], [made.reader]])
+    monkeypatch.setattr(camera, "_handles", lambda _: next(handles))
+    monkeypatch.setattr(camera.av, "open", lambda *_, **__: made)
+    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda _: [_Named("C920")])
+    yield made
+    os.close(made.reader)
+    os.close(made.writer)
+
+
+class _Named:
+    def __init__(self, name: str) -> None:
+        self.name = self.description = name
+
+
+@pytest.fixture(params=["linux", "win32", "darwin"])
+def capture(request: pytest.FixtureRequest, driver: Driver) -> V4l2Capture | SystemCapture:
+    if request.param == "linux":
+        pytest.importorskip("fcntl")
+        return V4l2Capture(KNOWN[1], Wish())
+    return SystemCapture("c920", Wish(), request.param)
+
+
+Either = V4l2Capture | SystemCapture
+
+
+def test_only_the_newest_picture_is_decoded(capture: Either, driver: Driver) -> None:
+    def never() -> Any:
+        raise AssertionError("it was stale")
+
+    driver.give(picture(1, ago=0.9, decode=never), picture(2, ago=0.8, decode=never), picture(90))
+    frame = capture.read(1)
+    assert frame is not None
+    assert int(frame.picture.planes[0][0, 0]) == 90
+    assert capture.dropped == 2
+    assert capture.read(0) is None
+
+
+def test_what_is_given_is_said_and_made_even(capture: Either) -> None:
+    assert (capture.width, capture.height, capture.rate) == (64, 32, 25)
+    assert "C920" in capture.description
+    assert "65x33 at 25 fps, yuyv422" in capture.description
+
+
+def test_damaged_pictures_are_left_out(capture: Either, driver: Driver) -> None:
+    """An empty packet, which is how FFmpeg hands on what a driver marked, would end a decoder."""
+
+    def broken() -> Any:
+        raise av.error.InvalidDataError(1, "broken")
+
+    def ended() -> Any:
+        raise AssertionError("an empty packet ends the decoder")
+
+    empty = picture(1, decode=ended)
+    empty.size = 0
+    driver.give(empty, picture(2, decode=broken), picture(90))
+    found = [frame for frame in (capture.read(0.1) for _ in range(3)) if frame is not None]
+    assert [int(frame.picture.planes[0][0, 0]) for frame in found] == [90]
 
 
 @pytest.mark.parametrize(
-    ("name", "colour", "jpeg"),
+    "error",
     [
-        ("yuv420p", Colour(Matrix.SMPTE170M, full_range=False), False),
-        ("yuv422p", Colour(Matrix.SMPTE170M, full_range=False), False),
-        ("yuyv422", Colour(Matrix.SMPTE170M, full_range=False), False),
-        ("nv12", Colour(Matrix.SMPTE170M, full_range=False), False),
-        ("yuv422p", Colour(Matrix.SMPTE170M, full_range=True), True),
-        ("yuv420p", Colour(Matrix.BT709, full_range=False), False),
-        ("yuv420p", Colour(Matrix.BT709, full_range=True), False),
-        ("rgb24", Colour(Matrix.RGB, full_range=True), False),
+        av.error.FFmpegError(errno.ENODEV, "No such device"),
+        av.error.ArgumentError(errno.EINVAL, "Invalid argument"),
+        OSError(errno.EIO, "Input/output error"),
+        av.error.InvalidDataError(1, "Invalid data"),
     ],
 )
-def test_colours_are_within_two_codes(name: str, colour: Colour, jpeg: bool) -> None:
-    layout = Layout.nearest(name)
-    native = bars(layout, colour).native
-    native = native if native.format.name == name else native.reformat(format=name)
-    native.colorspace = int(colour.matrix) if colour.matrix is Matrix.BT709 else 2
-    native.color_range = 2 if colour.full_range and not jpeg else 0
-    picture = Converter(jpeg=jpeg).picture(native)
-    assert picture.layout.name == "yuv420p"
-    exact = bars(LAYOUT, COLOUR)
-    for found, wanted in zip(picture.planes, exact.planes, strict=True):
-        middle = slice(found.shape[1] // 8, None, found.shape[1] // 4)  # of each bar
-        off = found[8, middle].astype(int) - wanted[8, middle]
-        assert np.abs(off).max() <= 2
+def test_any_error_of_a_driver_is_a_loss(capture: Either, driver: Driver, error: Any) -> None:
+    driver.give(error)
+    with pytest.raises(InputError, match="it was lost: "):
+        capture.read(1)
 
 
-def test_odd_pictures_become_even_and_memory_is_their_own() -> None:
-    native = av.VideoFrame(65, 33, "yuv420p")
-    picture = Converter().picture(native)
-    assert (picture.width, picture.height) == (64, 32)
-    even = av.VideoFrame(64, 32, "yuv420p")
-    kept = Converter().picture(even)
-    before = kept.planes[0].copy()
-    memory = np.frombuffer(even.planes[0], np.uint8)
-    memory[:] = memory ^ 255
-    assert (kept.planes[0] == before).all()
+def test_an_end_is_a_loss(capture: Either, driver: Driver) -> None:
+    driver.give(SimpleNamespace(size=0, pts=None))
+    with pytest.raises(InputError, match="gives no more"):
+        capture.read(1)
 
 
-@pytest.mark.parametrize("off", [-0.02, -1.0, 0.03])
-def test_time_stamps_are_the_drivers_but_never_of_the_future(off: float) -> None:
-    now = time.monotonic()
-    frame = Converter().frame(av.VideoFrame(64, 32, "yuv420p"), now + off)
-    assert frame.seconds == pytest.approx(now + min(off, 0), abs=0.5 if off > 0 else 1e-5)
-    assert frame.seconds <= time.monotonic()
+def test_a_stall_is_no_loss_yet(capture: Either) -> None:
+    assert capture.read(0.01) is None
 
 
-def test_clocks_that_are_not_ours_are_not_believed() -> None:
-    for strange in (0.0, time.time(), time.monotonic() + 100):
-        frame = Converter().frame(av.VideoFrame(64, 32, "yuv420p"), strange)
-        assert abs(frame.seconds - time.monotonic()) < 5
+def test_letting_go_closes(capture: Either, driver: Driver) -> None:
+    capture.close()
+    assert driver.closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="V4L2 is Linux's")
+def test_a_handle_that_hangs_up_is_a_loss(driver: Driver) -> None:
+    """Though FFmpeg says only that there is nothing yet."""
+    capture = V4l2Capture(KNOWN[1], Wish())
+    os.close(driver.writer)
+    driver.writer = os.dup(driver.reader)
+    with pytest.raises(InputError, match="unplugged"):
+        capture.read(1)
+
+
+def test_the_moment_of_capture_is_the_drivers(driver: Driver) -> None:
+    pytest.importorskip("fcntl")
+    capture = V4l2Capture(KNOWN[1], Wish())
+    packet = picture(1, ago=0.5)
+    driver.give(packet)
+    frame = capture.read(1)
+    assert frame is not None
+    assert frame.pts == packet.pts
+
+
+def test_elsewhere_reads_never_wait_inside_ffmpeg(driver: Driver) -> None:
+    SystemCapture("auto", Wish(), "win32")
+    assert driver.flags == av.container.Flags.non_block.value
+
+
+def test_what_cannot_be_opened_elsewhere_says_what_to_do(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(camera.av, "open", refuse)
+    with pytest.raises(InputError, match="'C920' cannot be opened: Input/output error; close"):
+        SystemCapture("C920", Wish(), "win32")
+    with pytest.raises(InputError, match="no camera 3; there are: C920"):
+        SystemCapture("3", Wish(), "win32")
+    with pytest.raises(InputError, match="'BRIO' is no camera"):
+        SystemCapture("BRIO", Wish(), "darwin")

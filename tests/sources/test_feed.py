@@ -109,6 +109,7 @@ def test_silence_is_noticed(rig: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.capture.pictures.release()
     assert rig.feed.take(-1, 20) is not None
     until(lambda: rig.feed.condition == "stalled")
+    assert "no picture for" in rig.feed.reason
     rig.capture.pictures.release()
     until(lambda: rig.feed.condition == "running")
 
@@ -120,6 +121,21 @@ def test_a_driver_that_hangs_is_noticed(rig: Set, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "SILENT", 0.05)
     rig.capture.hang.clear()
     until(lambda: rig.feed.condition == "stalled")
+
+
+def test_a_slow_camera_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENT", 0.05)
+    capture = Capture()
+    capture.rate = Fraction(1, 2)
+    feed = CameraFeed(capture, lambda: None)
+    try:
+        capture.pictures.release()
+        frame = feed.take(-1, 20)
+        assert frame is not None
+        assert feed.take(frame.pts, 0.2) is None
+        assert feed.condition == "running"
+    finally:
+        feed.close()
 
 
 def test_silence_for_too_long_opens_it_anew(rig: Set, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,17 +165,44 @@ def test_a_camera_that_is_lost_is_looked_for_and_found(rig: Set, error: Exceptio
     assert rig.feed.reason == "there is no /dev/video0"
     rig.next = Capture(name="two")
     until(lambda: rig.feed.description == "two")
-    assert not rig.feed.reason
+    assert rig.feed.condition == "lost", "what is shown is still the old picture"
+    assert "without a picture" in rig.feed.reason
     rig.next.pictures.release()
     frame = rig.feed.take(first.pts, 20)
     assert frame is not None
     assert rig.feed.condition == "running"
+    assert not rig.feed.reason
 
 
 def test_why_it_was_lost_is_said_until_it_is_looked_for(rig: Set) -> None:
     rig.capture.error = InputError("it was unplugged")
     until(lambda: rig.feed.condition == "lost")
     until(lambda: rig.feed.reason == "it was unplugged")
+
+
+def test_one_that_breaks_as_soon_as_it_is_back_is_not_hammered(
+    rig: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 60)
+    rig.capture.pictures.release()
+    assert rig.feed.take(-1, 20) is not None
+    rig.next = Capture()
+    rig.next.error = OSError(5, "Input/output error")
+    rig.capture.error = InputError("it was unplugged")
+    until(lambda: rig.next.closed)
+    until(lambda: "Input/output" in rig.feed.reason)
+    assert rig.looks == 1
+    rig.feed.close()
+    assert rig.feed.condition == "ended"
+    assert rig.looks == 1
+
+
+def test_an_opener_that_raises_anything_is_asked_again(rig: Set) -> None:
+    rig.next = RuntimeError("odd")
+    rig.capture.error = InputError("it was unplugged")
+    until(lambda: rig.looks > 2)
+    assert rig.feed.condition == "lost"
+    assert rig.feed.reason == "odd"
 
 
 def test_a_camera_that_comes_back_larger_is_made_small(rig: Set) -> None:
