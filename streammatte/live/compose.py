@@ -35,8 +35,9 @@ WINDOW = 60
 """Frames that the delay is judged by."""
 NEARLY_ALL = 95
 """Per cent of frames that are in time."""
-EASE = 0.002
-"""Seconds that the delay gets shorter by in a frame, at the most."""
+EASE, CATCH_UP = 0.002, 0.05
+"""Seconds that the delay gets shorter by in a frame, at the most, or that share of what is too
+much of it: small changes are not to be seen, and large ones are to be over soon."""
 MOST_WAITING = 75
 SOFTEST = 0.02
 """Standard deviation of the softest edge, as a share of the matte's height."""
@@ -69,7 +70,8 @@ class Delay:
             return
         self._lately.append(took)
         wanted = float(np.percentile(self._lately, NEARLY_ALL))
-        self.seconds = max(wanted, self.seconds - EASE)
+        ease = max(EASE, CATCH_UP * (self.seconds - wanted))
+        self.seconds = max(wanted, self.seconds - ease)
 
 
 class Ready:
@@ -138,13 +140,13 @@ class Composer:
         took = time.monotonic() - begun
         self._takes = INERTIA * self._takes + (1 - INERTIA) * took
 
-    def warm_up(self, picture: Picture, height: int, width: int) -> None:
+    def warm_up(self, picture: Picture, width: int, height: int) -> None:
         """Composite something that nobody sees, so that the first frame is as quick as all others.
 
         Args:
             picture: Of the size of all pictures.
-            height: Of the mattes.
             width: Of the mattes.
+            height: Of the mattes.
         """
         alpha = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
         view = np.zeros((height, width, 3), np.uint8)

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streammatte.frames import Matte
+from streammatte.frames import Frame, Matte, Picture
+from streammatte.live.base import COLOUR, LAYOUT, TICK
 from streammatte.stages import refine, smooth
 from streammatte.stages.match import difference
 from streammatte.stages.motion import carried, motion
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streammatte.frames import Frame
     from streammatte.live.exchange import Answer, Exchange, Sight
     from streammatte.live.network import Network
 
@@ -132,6 +132,22 @@ class Mattes:
         self._scaler = VideoReformatter()
         self.around = self._matched if align == "matched" else self._lowest
         """A round: wait for an answer or a frame, and pass on what can be shown then."""
+
+    def warm_up(self, width: int, height: int) -> None:
+        """Steady mattes that nobody sees, so that the first ones are as quick as all others.
+
+        Args:
+            width: Of the mattes.
+            height: Of the mattes.
+        """
+        alpha = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+        steps = Steps(smooth.live, refine.snap)
+        for index, shade in enumerate((80, 90)):
+            view = np.full((height, width, 3), shade, np.uint8)
+            view[:, width // 2 + index :] = 160  # something moves
+            frame = Frame(Picture.empty(2, 2, LAYOUT, COLOUR), 40_000 * index, 0, TICK)
+            steps(Matte(frame, view, alpha))
+        self._exchange.clear()  # what has come meanwhile is old
 
     # ---- each matte on its own frame
 

@@ -111,14 +111,12 @@ class Show:
             self.settings, self.backdrop, self._slate, options.align, self.meters
         )
         self.mattes = Mattes(self.exchange, self.network, options.align, self.composer.post)
+        # Loops are compiled when they are first used: on these threads, while the slate is shown.
         self._workers = [
-            Worker(name, around, self._stumbled)
-            for name, around in (
-                ("intake", self.intake.around),
-                ("network", self.network.around),
-                ("mattes", self.mattes.around),
-                ("compose", self.composer.around),
-            )
+            Worker("intake", self.intake.around, self._stumbled),
+            Worker("network", self.network.around, self._stumbled),
+            Worker("mattes", self.mattes.around, self._stumbled, self._warm_mattes),
+            Worker("compose", self.composer.around, self._stumbled, self._warm_composer),
         ]
         self._end = threading.Event()
         self._newest: Shown | None = None
@@ -135,8 +133,6 @@ class Show:
 
     def __enter__(self) -> Self:
         self.adopt(self.settings)
-        width, height = self.network.size
-        self.composer.warm_up(self._slate, height, width)
         for worker in self._workers:
             worker.start()
         return self
@@ -154,6 +150,12 @@ class Show:
         self.intake.feed.close()
         self.backdrop.close()
         self.network.close()
+
+    def _warm_mattes(self) -> None:
+        self.mattes.warm_up(*self.network.size)
+
+    def _warm_composer(self) -> None:
+        self.composer.warm_up(self._slate, *self.network.size)
 
     def end(self) -> None:
         """Let ``run`` return; from any thread."""

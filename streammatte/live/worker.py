@@ -20,7 +20,11 @@ class Worker(threading.Thread):
     """
 
     def __init__(
-        self, name: str, around: Callable[[], None], failed: Callable[[Exception], None]
+        self,
+        name: str,
+        around: Callable[[], None],
+        failed: Callable[[Exception], None],
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare the thread.
 
@@ -28,14 +32,20 @@ class Worker(threading.Thread):
             name: Of the thread.
             around: One round; returns within a fraction of a second, or when its work is done.
             failed: Told what a round raised.
+            begin: Done once, before the first round.
         """
         super().__init__(name=f"streammatte-{name}", daemon=True)
         self.ending = threading.Event()
         self._around = around
         self._failed = failed
+        self._begin = begin
 
     def run(self) -> None:
         """Go round until told to end."""
+        try:
+            self._begin()
+        except Exception as error:  # noqa: BLE001  likewise
+            self._failed(error)
         while not self.ending.is_set():
             try:
                 self._around()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -125,7 +126,11 @@ def main() -> None:
     time.sleep(5)  # networks and kernels are loaded
     reader.start()
     events = [json.loads(line) for line in show.stdout or ()]
-    seen = found.get(timeout=30)
+    try:
+        seen = found.get(timeout=30)
+    except queue.Empty:
+        seen = {}
+        reader.kill()
     reader.join()
     if feeder is not None:
         stop.set()
