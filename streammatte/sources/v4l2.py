@@ -131,14 +131,29 @@ def forbidden() -> list[str]:
     return [path for path in _paths() if not os.access(path, os.R_OK | os.W_OK)]
 
 
-def users(path: str) -> list[str]:
-    """Return the programs that have a device open, as far as that may be known."""
+def holders(path: str) -> set[int]:
+    """Return the processes that have a device open; of other users' only as root."""
     target, found = os.path.realpath(path), set()
-    for handle in PROCESSES.glob("[0-9]*/fd/*"):
-        # Others' processes may not be looked into, and any may end meanwhile.
+    for process in PROCESSES.glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # others' may not be looked at, and any may end
+            if any(_leads_to(handle, target) for handle in (process / "fd").iterdir()):
+                found.add(int(process.name))
+    return found
+
+
+def _leads_to(link: Path, target: str) -> bool:
+    try:
+        return str(link.readlink()) == target
+    except OSError:
+        return False
+
+
+def users(path: str) -> list[str]:
+    """Return the names of the programs that have a device open; see ``holders``."""
+    found = set()
+    for process in holders(path):
         with contextlib.suppress(OSError):
-            if str(handle.readlink()) == target:
-                found.add((handle.parents[1] / "comm").read_text("utf-8", "replace").strip())
+            found.add((PROCESSES / str(process) / "comm").read_text("utf-8", "replace").strip())
     return sorted(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from streammatte.errors import InputError
+from streammatte.errors import InputError, UsageError
 from streammatte.frames import Frame, Picture
 from streammatte.live.base import COLOUR, LAYOUT, TICK
 from streammatte.sources import feed as module
+from streammatte.sources import v4l2
 from streammatte.sources.feed import CameraFeed, open_feed
+from streammatte.sources.modes import parse_mode
+from streammatte.sources.v4l2 import Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,39 +247,40 @@ def test_it_is_closed_while_a_driver_hangs(rig: Set, monkeypatch: pytest.MonkeyP
     until(lambda: rig.capture.closed)
 
 
-# --- what stands in for a camera
+# --- what is opened
 
 
-def test_a_clip_is_played_over_and_over(clip: Callable[..., Path]) -> None:
-    feed = open_feed(str(clip("rehearsal.mp4", count=6)))
+def test_a_mode_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(UsageError, match="is no mode"):
+        open_feed("auto", "fast")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
+def test_a_camera_is_opened_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one that it was, in the mode that was asked for."""
+    first, moved = (Device(f"/dev/video{n}", "C920", "uvcvideo", "usb", True, False) for n in "27")
+    known = [first]
+    opened: list[tuple[str, Any]] = []
+
+    def made(device: Device, wish: Any) -> Capture:
+        opened.append((device.path, wish))
+        return Capture(name=device.path)
+
+    monkeypatch.setattr(module, "V4l2Capture", made)
+    monkeypatch.setattr(module, "AGAIN", 0.01)
+    monkeypatch.setattr(v4l2, "cameras", lambda **_: known)
+    monkeypatch.setattr(v4l2, "inspect", lambda path: known[0] if known[0].path == path else None)
+    feed = open_feed("C920", "720p")
     try:
-        seen, last = [], -1
-        for _ in range(14):
-            frame = feed.take(last, 20)
-            assert frame is not None
-            last = frame.pts
-            seen.append(frame)
-        assert feed.condition == "running"
+        capture: Any = feed._capture
+        known[:] = [moved]
+        capture.error = OSError(19, "No such device")
+        until(lambda: feed.description == "/dev/video7")
     finally:
         feed.close()
-    assert all(frame.picture.layout == LAYOUT and frame.time_base == TICK for frame in seen)
-    gaps = [(late.pts - early.pts) / 1e6 for early, late in itertools.pairwise(seen)]
-    assert np.median(gaps) == pytest.approx(1 / float(feed.info.rate), rel=0.05)
+    assert opened == [("/dev/video2", parse_mode("720p")), ("/dev/video7", parse_mode("720p"))]
 
 
-def test_synthetic_footage_is_played(tmp_path: Path) -> None:
-    feed = open_feed("synthetic:96x64@50x10")
-    try:
-        frame = feed.take(-1, 20)
-        assert frame is not None
-        assert (frame.picture.width, frame.picture.height) == (96, 64)
-        assert feed.info.rate == 50
-    finally:
-        feed.close()
-
-
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_picture_that_is_not_there_is_no_camera(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_feed(str(tmp_path / "gone.mp4"))
-    with pytest.raises(InputError, match="cannot be read"):
-        open_feed("udp://nowhere.invalid:1")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streammatte.colour import Matrix
 from streammatte.sources import v4l2
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def test_requests_are_the_numbers_of_the_kernels_header() -> None:
     """As ``strace`` shows them of any program that uses a camera."""
     assert v4l2._QUERYCAP == 0x80685600
     assert v4l2._ENUM_FMT == 0xC0405602
+    assert struct.calcsize("P") != 8 or v4l2._G_FMT == 0xC0D05604
     assert v4l2._ENUM_FRAMESIZES == 0xC02C564A
     assert v4l2._ENUM_FRAMEINTERVALS == 0xC034564B
 
@@ -33,6 +35,7 @@ class Kernel:
     def __init__(self, able: int, *, stepwise: bool = False) -> None:
         self.able = able
         self.stepwise = stepwise
+        self.colour: tuple[int, int, int] | None = None
 
     def __call__(self, _handle: int, request: int, question: bytearray) -> None:
         index = struct.unpack_from("=I", question)[0]
@@ -51,6 +54,11 @@ class Kernel:
         elif request == v4l2._ENUM_FRAMEINTERVALS and index < 2:
             parts = ((1, 30), (1001, 15000))[index]
             question[:] = v4l2._INTERVAL.pack(index, YUYV, 0, 0, 1, *parts, 0, 0, 0, 0, 0, 0)
+        elif request == v4l2._G_FMT and self.colour is not None:
+            space, encoding, quantization = self.colour
+            question[:] = v4l2._CURRENT.pack(
+                1, 640, 480, YUYV, 1, 1280, 614400, space, 0, 0, encoding, quantization, 0
+            )
         else:
             raise OSError(errno.EINVAL, "no more")
 
@@ -96,6 +104,7 @@ def test_one_that_takes_any_size_tells_those_that_are_usual(
         (OUTPUT, False, True),
         (CAPTURE | OUTPUT, True, True),
         (CAPTURE | M2M, False, False),
+        (0x1000, False, False),  # of many planes: FFmpeg takes none of it
         (META, False, False),
     ],
 )
@@ -107,6 +116,57 @@ def test_what_a_node_can_do_is_its_own(
     device = v4l2.inspect(node)
     assert device is not None
     assert (device.is_capture, device.is_output) == (capture, output)
+
+
+@pytest.mark.parametrize(
+    ("colour", "samples"),
+    [
+        ((8, 0, 0), v4l2.Samples(Matrix.SMPTE170M, False)),  # sRGB, as most webcams say
+        ((3, 0, 0), v4l2.Samples(Matrix.BT709, False)),
+        ((3, 1, 0), v4l2.Samples(Matrix.SMPTE170M, False)),  # the encoding counts
+        ((8, 2, 1), v4l2.Samples(Matrix.BT709, True)),
+        ((7, 0, 0), v4l2.Samples(Matrix.SMPTE170M, True)),  # JPEG's implies full range, ...
+        ((7, 0, 2), v4l2.Samples(Matrix.SMPTE170M, False)),  # ... unless it is said otherwise
+        ((10, 0, 0), v4l2.Samples(Matrix.BT2020, False)),
+        (None, None),
+    ],
+)
+def test_what_samples_mean_is_asked(
+    colour: tuple[int, int, int] | None,
+    samples: v4l2.Samples | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(CAPTURE)
+    kernel.colour = colour
+    monkeypatch.setattr(v4l2.fcntl, "ioctl", kernel)
+    assert v4l2.samples(3) == samples
+
+
+def test_who_has_a_device_open(node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "PROCESSES", tmp_path)
+    for process, name, target in ((7, "obs", node), (8, "zoom", "/dev/null"), (9, "obs", node)):
+        (tmp_path / f"{process}" / "fd").mkdir(parents=True)
+        (tmp_path / f"{process}" / "fd" / "3").symlink_to(target)
+        (tmp_path / f"{process}" / "comm").write_text(name + "\n")
+    (tmp_path / "7" / "fd" / "5").write_text("no link")
+    assert v4l2.holders(node) == {7, 9}
+    assert v4l2.users(node) == ["obs"]
+
+
+def test_a_device_has_names_of_its_own(
+    node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v4l2, "BY_ID", tmp_path / "by-id")
+    assert v4l2.links(node) == frozenset()
+    (tmp_path / "by-id").mkdir()
+    (tmp_path / "by-id" / "usb-C920_AF01-index0").symlink_to("../video2")
+    (tmp_path / "by-id" / "usb-BRIO_77-index0").symlink_to("../video10")
+    assert v4l2.links(node) == {"usb-C920_AF01-index0"}
+
+
+def test_those_that_may_not_be_used_are_known(node: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2.os, "access", lambda path, _: path != node)
+    assert v4l2.forbidden() == [node]
 
 
 def test_nodes_are_in_the_order_of_their_numbers(
