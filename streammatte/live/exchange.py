@@ -96,10 +96,21 @@ class Exchange:
             self._changed.notify_all()
 
     def answered(self, timeout: float) -> Answer | None:
-        """Return the oldest answer that nobody has taken yet; ``None`` if none comes in time."""
+        """Return the newest answer that nobody has taken yet; ``None`` if none comes in time.
+
+        If there are others, whoever takes them is too slow: the frames that they were for, and all
+        before them, are let go of, or all would be later and later.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._answers, timeout)
-            return self._answers.popleft() if self._answers else None
+            if not self._changed.wait_for(lambda: self._answers, timeout):
+                return None
+            answer = self._answers.pop()
+            if self._answers:
+                self._answers.clear()
+                while self._waiting and self._waiting[0].frame.pts < answer.sight.frame.pts:
+                    self._waiting.popleft()
+                    self.dropped += 1
+            return answer
 
     def until(self, pts: int) -> list[Sight]:
         """Take the frames up to a time stamp, in order."""

@@ -196,7 +196,7 @@ class Mattes:
 
     def _lowest(self) -> None:
         sight = self._exchange.latest(PATIENCE)
-        while (answer := self._exchange.answered(0)) is not None:
+        if (answer := self._exchange.answered(0)) is not None:
             self._key = Key(answer)
         if sight is None:
             return

@@ -57,7 +57,7 @@ class V4l2Output:
         except (FFmpegError, OSError) as error:
             raise OutputError(refusal(path, error)) from error
         self.description = f"virtual camera {path}, {info.width}x{info.height}"
-        self._count = 0
+        self._count, self._tick = 0, 1 / rate
         self._looked = 0.0
         self._readers: int | None = None
 
@@ -66,7 +66,7 @@ class V4l2Output:
         if self._container is None:
             raise OutputError(f"{self.path} is closed")
         frame = picture.native
-        frame.pts, frame.time_base = self._count, 1 / Fraction(self._stream.rate)
+        frame.pts, frame.time_base = self._count, self._tick
         self._count += 1
         try:
             for packet in self._stream.encode(frame):

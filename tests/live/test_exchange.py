@@ -63,12 +63,27 @@ def test_too_many_let_go_of_the_oldest() -> None:
     assert stamps(exchange.until(10**9)) == list(range(2, MOST_WAITING + 2))
 
 
-def test_answers_come_in_order() -> None:
-    exchange = Exchange()
+def answer(pts: int) -> Answer:
+    return Answer(sight(pts), np.zeros((2, 2), np.float32))
+
+
+def test_an_answer_is_taken_once() -> None:
+    exchange = filled(1, 2)
     assert exchange.answered(0) is None
-    for pts in (1, 2):
-        exchange.answer(Answer(sight(pts), np.zeros((2, 2), np.float32)))
-    assert [exchange.answered(0).sight.frame.pts for _ in range(2)] == [1, 2]
+    exchange.answer(answer(2))
+    assert exchange.answered(0).sight.frame.pts == 2
+    assert exchange.answered(0) is None
+    assert stamps(exchange.until(2)) == [1, 2]
+
+
+def test_who_is_too_slow_for_answers_gets_the_newest_and_its_frame_alone() -> None:
+    exchange = filled(1, 2, 3, 4, 5)
+    for pts in (1, 2, 4):
+        exchange.answer(answer(pts))
+    assert exchange.answered(0).sight.frame.pts == 4
+    assert exchange.answered(0) is None
+    assert stamps(exchange.until(4)) == [4]
+    assert exchange.dropped == 3
 
 
 def test_who_waits_is_woken() -> None:

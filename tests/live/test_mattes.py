@@ -91,8 +91,8 @@ def test_matched_frames_between_have_mattes_from_both_sides(matched: Set) -> Non
     sights = moving(*range(7))
     matched.see(*sights)
     matched.answer(sights[0], 60)
-    matched.answer(sights[6], 84)
     matched.mattes.around()
+    matched.answer(sights[6], 84)
     matched.mattes.around()
     errors = matched.errors(60, 64, 68, 72, 76, 80, 84)
     still = float(np.abs(truth(72) - truth(60)).mean())
@@ -113,8 +113,8 @@ def test_matched_a_cut_between_two_answers_is_bridged_by_neither(matched: Set) -
     sights = [*first, *second, *third]
     matched.see(*sights)
     matched.answer(first[0], 60)
-    matched.answer(third[1], 80)
     matched.mattes.around()
+    matched.answer(third[1], 80)
     matched.mattes.around()
     assert [item.matte is not None for item in matched.items] == [
         True,
@@ -186,9 +186,9 @@ def test_a_network_of_another_size_goes_on(matched: Set) -> None:
     sights = moving(0, 1, 2)
     matched.see(*sights)
     matched.answer(sights[0], 60)
+    matched.mattes.around()
     small = cv2.resize(truth(68), (128, 64), interpolation=cv2.INTER_AREA)
     matched.exchange.answer(Answer(sights[2], small))
-    matched.mattes.around()
     matched.mattes.around()
     assert [item.matte.alpha.shape for item in matched.items if item.matte] == [
         (96, 160),
