@@ -121,9 +121,9 @@ def main() -> None:
         words = ["--camera", FED, "--bg", "#2060a0", "--align", word, *sys.argv[5:]]
     else:
         words = ["--camera", WEBCAM, "--bg", word, *sys.argv[5:]]
-    show = live(*words, "-t", str(seconds + 8))
+    show = live(*words, "-t", str(seconds + 16))
     reader = context.Process(target=look, args=(VIRTUAL, seconds, found))
-    time.sleep(5)  # networks and kernels are loaded
+    time.sleep(12)  # networks and loops are loaded
     reader.start()
     events = [json.loads(line) for line in show.stdout or ()]
     try:
