@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List them."""
-    known, virtual = _linux() if sys.platform == "linux" else (_others(), [])
+    known, virtual = _found()
     if arguments.json:
         told = {
             "cameras": [_as_dict(one) for one in known],
@@ -49,28 +49,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _linux() -> tuple[list[Device], list[Device]]:
-    from streammatte.sources import v4l2
+def _found() -> tuple[list[Device], list[Device]]:
+    """Return cameras, and virtual cameras where those are devices."""
+    from streammatte.sources import camera, v4l2
 
+    if sys.platform != "linux":
+        return camera.system_cameras(sys.platform), []
     known = v4l2.devices()
     return (
         [one for one in known if one.is_capture and not one.is_loopback],
         [one for one in known if one.is_loopback],
     )
-
-
-def _others() -> list[Device]:
-    """Return cameras of Windows and macOS, by FFmpeg's own list."""
-    import av
-
-    from streammatte.sources.v4l2 import Device
-
-    form = "dshow" if sys.platform == "win32" else "avfoundation"
-    found = av.enumerate_input_devices(form)
-    return [
-        Device(str(one.name), str(one.description or one.name), form, "", True, False)
-        for one in found
-    ]
 
 
 def _users(device: Device) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,13 +32,15 @@ from streammatte.sources.modes import (
     system_options,
     v4l2_options,
 )
+from streammatte.sources.v4l2 import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streammatte.frames import Frame
-    from streammatte.sources.v4l2 import Device
 
+SYSTEMS = {"win32": "dshow", "darwin": "avfoundation"}
+"""What FFmpeg calls the cameras of each."""
 NAP = 0.005
 """Seconds between two looks for a picture, where nothing tells of one."""
 LOST_EVENTS = select.POLLERR | select.POLLHUP | select.POLLNVAL if hasattr(select, "POLLERR") else 0
@@ -345,24 +346,83 @@ def _handles(path: str) -> list[int]:
 # ---- Windows and macOS
 
 
+def system_cameras(system: str) -> list[Device]:
+    """Return the cameras of Windows (``win32``) or macOS (``darwin``), as FFmpeg lists them.
+
+    Their ``path`` is what FFmpeg opens them by: a name that keeps to the plug, or a number.
+
+    Raises:
+        DependencyError: if this FFmpeg cannot.
+    """
+    form = SYSTEMS.get(system)
+    try:
+        found = av.enumerate_input_devices(form or system)
+    except (FFmpegError, OSError, ValueError) as error:
+        raise DependencyError(
+            f"this FFmpeg lists no cameras ({error}); pip install --force-reinstall av"
+        ) from error
+    return [
+        Device(str(one.name), str(one.description or one.name), str(form), "", True, False)
+        for one in found
+        if "video" in (one.media_types or ["video"])
+    ]
+
+
+def system_find(where: str, system: str) -> Device:
+    """Return the camera of Windows or macOS that is meant; see ``find``.
+
+    Raises:
+        InputError: if there is none, or it is not clear which.
+        DependencyError: if this FFmpeg lists none.
+    """
+    known = system_cameras(system)
+    names = ", ".join(f"{index} ({one.name})" for index, one in enumerate(known))
+    if not known:
+        raise InputError(
+            "no camera was found; plug one in, and allow this program to use it in the system's "
+            "settings"
+        )
+    if where == "auto" or where.isdigit():
+        index = 0 if where == "auto" else int(where)
+        if index < len(known):
+            return known[index]
+        raise InputError(f"there is no camera {index}; there are: {names}")
+    found = [one for one in known if where.lower() in one.name.lower() or where == one.path]
+    if len(found) == 1:
+        return found[0]
+    which = "a part of more than one camera's name" if found else "neither a camera nor a file"
+    raise InputError(f"{where!r} is {which}; there are: {names}")
+
+
+def system_again(lost: Device, system: str) -> Device | None:
+    """Return a camera of Windows or macOS that was lost; ``None`` if it is not back.
+
+    On Windows by its plug. macOS numbers them anew, so there it is the first of its name.
+    """
+    known = [one for one in system_cameras(system) if one.name == lost.name]
+    if system == "win32":
+        known = [one for one in known if one.path == lost.path]
+    return known[0] if known else None
+
+
 class SystemCapture(_Drained):
     """A camera of Windows or macOS; written by FFmpeg's documents, not yet run on either."""
 
-    def __init__(self, where: str, wish: Wish, system: str = sys.platform) -> None:
+    def __init__(self, device: Device, wish: Wish, system: str) -> None:
         """Open it.
 
         Raises:
             InputError: if it cannot be opened.
         """
-        name = _named(where, system)
-        address, form, options = system_options(system, name, wish)
+        address, form, options = system_options(system, device.path, wish)
         try:
             container: Any = av.open(address, format=form, options=options)
-            super().__init__(container, name, wish)
+            super().__init__(container, device.name, wish)
         except (FFmpegError, OSError, IndexError) as error:
             raise InputError(
-                f"the camera {name!r} cannot be opened: {getattr(error, 'strerror', error)}; close "
-                "other programs that use it, and allow this one to in the system's settings"
+                f"the camera {device.name!r} cannot be opened: "
+                f"{getattr(error, 'strerror', error)}; close other programs that use it, allow "
+                "this one to in the system's settings, or try another --mode"
             ) from error
         # Else a camera that stalls would keep its reader for ever.
         container.flags |= Flags.non_block.value
@@ -379,23 +439,3 @@ class SystemCapture(_Drained):
 
     def _captured(self, packet: Any) -> float:  # noqa: ARG002  stamps are of clocks of their own
         return 0.0
-
-
-def _named(where: str, system: str) -> str:
-    """Return the name of the camera that is meant."""
-    if system == "darwin" and (where == "auto" or where.isdigit()):
-        return "0" if where == "auto" else where
-    known = [
-        str(one.name) if system == "win32" else str(one.description)
-        for one in av.enumerate_input_devices("dshow" if system == "win32" else "avfoundation")
-    ]
-    there_are = f"there are: {', '.join(known)}" if known else "no camera was found; plug one in"
-    if where == "auto" or where.isdigit():
-        index = 0 if where == "auto" else int(where)
-        if index < len(known):
-            return known[index]
-        raise InputError(f"there is no camera {index}; {there_are}")
-    found = [name for name in known if where.lower() in name.lower()]
-    if len(found) == 1:
-        return found[0]
-    raise InputError(f"{where!r} is no camera and no file, or more than one camera; {there_are}")

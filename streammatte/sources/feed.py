@@ -36,8 +36,8 @@ DEAD = 3.0
 """... and after which it is opened anew."""
 AGAIN = 0.5
 """Seconds between two looks for a camera that is gone."""
-ENDING = 1.0
-"""Seconds that closing takes at the most."""
+ENDING = 0.9
+"""Seconds that closing waits for a driver, at the most."""
 
 
 class CameraFeed:
@@ -113,6 +113,8 @@ class CameraFeed:
         def newer() -> bool:
             return self._newest is not None and self._newest.pts > after
 
+        if self._ending.is_set():
+            time.sleep(min(timeout, GLANCE))  # who asks on and on shall not spin
         with self._changed:
             if not self._changed.wait_for(lambda: newer() or self._ending.is_set(), timeout):
                 return None
@@ -206,7 +208,7 @@ def open_feed(where: str = "auto", mode: str | None = None) -> CameraFeed:
         kind = StreamCapture if "://" in where else ClipCapture
         return CameraFeed(kind(where), lambda: kind(where))
     if sys.platform != "linux":
-        return CameraFeed(SystemCapture(where, wish), lambda: SystemCapture(where, wish))
+        return _system_feed(where, wish, sys.platform)
     device = camera.find(where)
     capture, identity = V4l2Capture(device, wish), camera.identity(device)
 
@@ -215,6 +217,16 @@ def open_feed(where: str = "auto", mode: str | None = None) -> CameraFeed:
         return None if found is None else V4l2Capture(found, wish)
 
     return CameraFeed(capture, again)
+
+
+def _system_feed(where: str, wish: Wish, system: str) -> CameraFeed:
+    device = camera.system_find(where, system)
+
+    def again() -> Capture | None:
+        found = camera.system_again(device, system)
+        return None if found is None else SystemCapture(found, wish, system)
+
+    return CameraFeed(SystemCapture(device, wish, system), again)
 
 
 def _is_rehearsal(where: str) -> bool:

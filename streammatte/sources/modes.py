@@ -143,7 +143,7 @@ def system_options(system: str, name: str, wish: Wish) -> tuple[str, str, dict[s
 
     Args:
         system: ``win32`` or ``darwin``, as ``sys.platform`` has them.
-        name: Of the camera; on macOS its number may be given.
+        name: That FFmpeg knows the camera by.
         wish: The mode.
     """
     size, rate = wish.size or SENSIBLE[0], wish.rate or Fraction(SENSIBLE[1])

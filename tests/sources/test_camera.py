@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -238,15 +239,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     handles = iter([[], [made.reader]])
     monkeypatch.setattr(camera, "_handles", lambda _: next(handles))
     monkeypatch.setattr(camera.av, "open", lambda *_, **__: made)
-    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda _: [_Named("C920")])
     yield made
     os.close(made.reader)
     os.close(made.writer)
-
-
-class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = self.description = name
 
 
 @pytest.fixture(params=["linux", "win32", "darwin"])
@@ -254,7 +249,7 @@ def capture(request: pytest.FixtureRequest, driver: Driver) -> V4l2Capture | Sys
     if request.param == "linux":
         pytest.importorskip("fcntl")
         return V4l2Capture(KNOWN[1], Wish())
-    return SystemCapture("c920", Wish(), request.param)
+    return SystemCapture(KNOWN[1], Wish(), request.param)
 
 
 Either = V4l2Capture | SystemCapture
@@ -345,20 +340,65 @@ def test_the_moment_of_capture_is_the_drivers(driver: Driver) -> None:
 
 
 def test_elsewhere_reads_never_wait_inside_ffmpeg(driver: Driver) -> None:
-    SystemCapture("auto", Wish(), "win32")
+    SystemCapture(KNOWN[1], Wish(), "win32")
     assert driver.flags == av.container.Flags.non_block.value
 
 
-def test_what_cannot_be_opened_elsewhere_says_what_to_do(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_opened_elsewhere_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(camera.av, "open", refuse)
-    with pytest.raises(InputError, match="'C920' cannot be opened: Input/output error; close"):
-        SystemCapture("C920", Wish(), "win32")
-    with pytest.raises(InputError, match="no camera 3; there are: C920"):
-        SystemCapture("3", Wish(), "win32")
-    with pytest.raises(InputError, match="'BRIO' is no camera"):
-        SystemCapture("BRIO", Wish(), "darwin")
+    with pytest.raises(InputError, match="Webcam' cannot be opened: Input/output error; close"):
+        SystemCapture(KNOWN[1], Wish(), "win32")
+
+
+def listed(name: str, description: str, kind: str = "video") -> Any:
+    return SimpleNamespace(name=name, description=description, media_types=[kind])
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What FFmpeg lists on Windows; on macOS the first are numbers."""
+    devices = [
+        listed("@device_pnp_1", "C920"),
+        listed("@device_cm_9", "Microphone (C920)", "audio"),
+        listed("@device_pnp_2", "C922"),
+        listed("@device_pnp_3", "BRIO"),
+    ]
+    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda _: devices)
+    return devices
+
+
+def test_elsewhere_cameras_are_meant_by_number_or_name(others: list[Any]) -> None:
+    assert camera.system_find("auto", "win32").path == "@device_pnp_1"
+    assert camera.system_find("2", "win32").name == "BRIO"
+    assert camera.system_find("c922", "win32").path == "@device_pnp_2"
+    for where, words in (
+        ("3", "no camera 3; there are: 0 (C920), 1 (C922), 2 (BRIO)"),
+        ("C92", "a part of more than one camera's name"),
+        ("Logitech", "'Logitech' is neither a camera nor a file; there are"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            camera.system_find(where, "darwin")
+    others.clear()
+    with pytest.raises(InputError, match="no camera was found; plug one in"):
+        camera.system_find("auto", "darwin")
+
+
+def test_elsewhere_a_lost_camera_is_never_another(others: list[Any]) -> None:
+    lost = camera.system_find("auto", "win32")
+    assert camera.system_again(lost, "win32") == lost
+    others[0] = listed("@device_pnp_8", "C920")  # in another plug: its twin
+    assert camera.system_again(lost, "win32") is None
+    found = camera.system_again(lost, "darwin")
+    assert found is not None
+    assert found.path == "@device_pnp_8"
+    del others[0]
+    assert camera.system_again(lost, "darwin") is None
+
+
+def test_an_ffmpeg_without_cameras_is_said() -> None:
+    if sys.platform == "linux":
+        with pytest.raises(DependencyError, match="lists no cameras"):
+            camera.system_cameras("win32")

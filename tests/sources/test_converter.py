@@ -82,6 +82,20 @@ def test_clocks_that_are_not_ours_are_not_believed() -> None:
         assert abs(frame.seconds - time.monotonic()) < 5
 
 
+def test_a_change_of_matrix_is_exact_for_all_colours() -> None:
+    """Saturated ones too, where swscale's quick way is three codes off."""
+    rgb = np.random.default_rng(1).random((8, 8, 3)).astype(np.float32)
+    patches = np.kron(rgb, np.ones((16, 16, 1), np.float32))
+    native = from_rgb(patches, LAYOUT, Colour(Matrix.BT709, full_range=False)).native
+    found = Converter().picture(native)
+    exact = from_rgb(patches, LAYOUT, COLOUR)
+    for size, plane, wanted in zip((16, 8, 8), found.planes, exact.planes, strict=True):
+        middle = slice(size // 2, None, size)
+        off = plane[middle, middle].astype(int) - wanted[middle, middle]
+        assert np.abs(off).max() <= 2
+        assert abs(off.mean()) < 0.3
+
+
 @pytest.mark.parametrize("matrix", [Matrix.BT709, Matrix.SMPTE170M])
 @pytest.mark.parametrize("full", [False, True])
 def test_what_the_driver_says_of_its_samples_holds(matrix: Matrix, full: bool) -> None:

@@ -281,6 +281,33 @@ def test_a_camera_is_opened_and_opened_again(monkeypatch: pytest.MonkeyPatch) ->
     assert opened == [("/dev/video2", parse_mode("720p")), ("/dev/video7", parse_mode("720p"))]
 
 
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_cameras_of_other_systems_are_opened_again(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device("@pnp_1", "C920", "dshow", "", True, False)
+    known = [device]
+    captures: list[Any] = []
+
+    def made(found: Device, _wish: Any, _system: str) -> Capture:
+        captures.append(Capture(name=found.name))
+        return captures[-1]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(module.sys, "platform", system)
+    monkeypatch.setattr(module, "SystemCapture", made)
+    monkeypatch.setattr(module, "AGAIN", 0.01)
+    monkeypatch.setattr(module.camera, "system_cameras", lambda _: known)
+    feed = open_feed("auto")
+    try:
+        known[:] = [Device("@pnp_2", "BRIO", "dshow", "", True, False)]
+        captures[0].error = OSError(5, "Input/output error")
+        until(lambda: feed.condition == "lost")
+        known.append(device)
+        until(lambda: len(captures) == 2)
+    finally:
+        feed.close()
+
+
 def test_a_picture_that_is_not_there_is_no_camera(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_feed(str(tmp_path / "gone.mp4"))
