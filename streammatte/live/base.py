@@ -105,11 +105,13 @@ class Desk(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """Return all there is to know, ready for JSON.
 
-        ``settings``: see ``live.settings.Settings``. ``state``: ``name`` (see ``live.state``),
-        ``reason``, ``camera``, ``output``. ``meters``: ``fps``, ``latency_ms`` (``p50``, ``p99``),
-        ``dropped``, ``repeated``, ``cpu`` (share of the machine, 0..1), ``network_fps``, ``level``
-        (of the governor; 0 is the best). ``choices``: ``backgrounds`` (``name``, ``value``, what to
-        put into the settings), ``models``, ``qualities``, ``scenes`` (``name``, ``key``).
+        ``scene``: the one that was chosen last, by its name; empty if none was. ``settings``: see
+        ``live.settings.Settings``. ``state``: ``name`` (see ``live.state``), ``reason``,
+        ``camera``, ``output``. ``meters``: ``fps``, ``latency_ms`` (``p50``, ``p99``), ``dropped``,
+        ``repeated``, ``cpu`` (share of the machine, 0..1), ``network_fps``, ``level`` (of the
+        governor; 0 is the best), ``level_words``. ``choices``: ``backgrounds`` (``name``,
+        ``value``, what to put into the settings), ``models``, ``qualities``, ``scenes`` (``name``,
+        ``key``).
         """
 
     def apply(self, changes: Mapping[str, Any]) -> None:
@@ -148,4 +150,5 @@ class Desk(Protocol):
 
         Raises:
             InputError: if it is no picture, or larger than is sensible.
+            OutputError: if it cannot be kept.
         """

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from streammatte.control.server import Server
     from streammatte.frames import Picture, VideoInfo
     from streammatte.live.base import Feed
     from streammatte.live.network import Opener
@@ -462,27 +463,27 @@ def live(
         outlets = _outlets(stack, options, _info(feed, options), tell)
         show = stack.enter_context(Show(options, opened, outlets, feed, tell=tell))
         desk = LiveDesk(show, scenes)
-        tell(_started(show, *_served(stack, options, desk)))
+        server = _served(stack, options, desk)
+        tell(_started(show, server))
         keys(desk.press)
         with contextlib.suppress(KeyboardInterrupt):
             show.run(desk.second)
         report = show.report()
-    # Outputs tell how they ended when they are closed.
+    # Some tell how they ended when they are closed.
     notes = [note for outlet in outlets for note in outlet.notes]
+    notes += server.notes if server else []
     return replace(report, notes=list(dict.fromkeys([*report.notes, *notes])))
 
 
-def _served(
-    stack: contextlib.ExitStack, options: LiveOptions, desk: LiveDesk
-) -> tuple[str, list[str]]:
-    """Serve the control page, if it is wanted; return its address and notes."""
+def _served(stack: contextlib.ExitStack, options: LiveOptions, desk: LiveDesk) -> Server | None:
+    """Serve the control page, if it is wanted."""
     if options.control is None:
-        return "", []
+        return None
     from streammatte.control import serve  # an extra
 
     server = serve(options.control, desk, options.token)
     stack.callback(server.close)
-    return server.url, server.notes
+    return server
 
 
 def _outlets(
@@ -511,7 +512,7 @@ def _outlets(
     return outlets
 
 
-def _started(show: Show, control: str, notes: list[str]) -> Started:
+def _started(show: Show, server: Server | None) -> Started:
     info = show.info
     return Started(
         camera=show.intake.feed.description,
@@ -519,6 +520,6 @@ def _started(show: Show, control: str, notes: list[str]) -> Started:
         size=(info.width, info.height),
         fps=round(float(info.rate), 3),
         align=show.options.align,
-        control=control,
-        notes=notes,
+        control=server.url if server else "",
+        notes=list(server.notes) if server else [],
     )

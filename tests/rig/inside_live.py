@@ -94,7 +94,8 @@ def look(device: str, seconds: float, found: Any) -> None:
             seen["arrivals"].append(now)
             seen["codes"].append(read(luma) if frame.height > TOP + CELL else 0)
             seen["corners"].append([int(luma[4, 4]), int(chroma[0, 2, 2]), int(chroma[1, 2, 2])])
-            if len(seen["arrivals"]) % 15 == 0 and len(seen["kept"]) < 12:
+            late = time.monotonic() > end - seconds / 2
+            if late and len(seen["arrivals"]) % 15 == 0 and len(seen["kept"]) < 12:
                 name = f"kept-{len(seen['kept'])}.npy"
                 np.save(Path(sys.argv[1]).parent / name, picture)
                 seen["kept"].append([name, seen["codes"][-1]])
