@@ -44,7 +44,10 @@ class Outlet:
     def readers(self) -> int | None:
         """How many programs look at it; ``None`` if nobody can know."""
         output = self._output
-        return None if output is None else output.readers
+        try:
+            return None if output is None else output.readers
+        except StreamMatteError:  # it is gone, which the next picture will find, too
+            return None
 
     def send(self, picture: Picture, pts: int) -> None:
         """Pass a picture on, if the output is there."""
@@ -54,8 +57,8 @@ class Outlet:
             return
         try:
             output.send(picture, pts)
-        except StreamMatteError as error:
-            self._lose(output, str(error))
+        except Exception as error:  # noqa: BLE001  one output must not take the others along
+            self._lose(output, str(error) or type(error).__name__)
 
     def _lose(self, output: Output, reason: str) -> None:
         self._tell(f"{self.description} is gone: {reason}")

@@ -10,6 +10,7 @@ import live_doubles as doubles
 import numpy as np
 import pytest
 
+from streammatte.errors import OutputError
 from streammatte.frames import Picture
 from streammatte.live.base import COLOUR, LAYOUT
 from streammatte.live.exchange import Exchange
@@ -216,6 +217,29 @@ def test_an_output_that_is_gone_is_looked_for(monkeypatch: pytest.MonkeyPatch) -
     outlet.close()
     assert second.closed
     assert any("plug it in" in note for note in outlet.notes)
+
+
+class Broken(doubles.Screen):
+    """An output that does what no output should."""
+
+    def send(self, *_: Any) -> None:
+        raise ZeroDivisionError
+
+    @property
+    def readers(self) -> int | None:  # type: ignore[override]
+        raise OutputError("it is gone")
+
+    @readers.setter
+    def readers(self, value: int | None) -> None: ...
+
+
+def test_whatever_an_output_raises_the_show_goes_on() -> None:
+    told: list[str] = []
+    outlet = Outlet(Broken(), None, told.append)
+    assert outlet.readers is None
+    outlet.send(doubles.room(), 1)
+    outlet.send(doubles.room(), 2)
+    assert told == ["a screen that is none is gone: ZeroDivisionError"]
 
 
 def test_a_window_that_was_closed_stays_closed() -> None:
