@@ -284,8 +284,11 @@ def test_damaged_pictures_are_left_out(capture: Either, driver: Driver) -> None:
 
     empty = picture(1, decode=ended)
     empty.size = 0
-    driver.give(empty, picture(2, decode=broken), picture(90))
-    found = [frame for frame in (capture.read(0.1) for _ in range(3)) if frame is not None]
+    for packet in (empty, picture(2, decode=broken)):
+        driver.give(packet)
+        assert capture.read(0.1) is None
+    driver.give(empty, picture(90))
+    found = [frame for frame in (capture.read(0.1) for _ in range(2)) if frame is not None]
     assert [int(frame.picture.planes[0][0, 0]) for frame in found] == [90]
 
 

@@ -43,10 +43,12 @@ class Capture:
         self.error: Exception | None = None
         self.hang = threading.Event()
         self.hang.set()
+        self.hangs = False
         self.closed = False
         self.value = 0
 
     def read(self, timeout: float) -> Frame | None:
+        self.hangs = not self.hang.is_set()
         self.hang.wait(30)
         if self.error is not None:
             raise self.error
@@ -241,8 +243,10 @@ def test_it_is_closed_in_the_middle_of_anything(rig: Set) -> None:
 def test_it_is_closed_while_a_driver_hangs(rig: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENDING", 0.05)
     rig.capture.hang.clear()
+    until(lambda: rig.capture.hangs)
     rig.feed.close()
     assert rig.feed.condition == "ended"
+    assert not rig.capture.closed, "its thread lets go of it, when it can"
     rig.capture.hang.set()
     until(lambda: rig.capture.closed)
 

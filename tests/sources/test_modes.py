@@ -80,6 +80,14 @@ def test_the_nearest_mode_is_chosen(wish: str, chosen: Wish) -> None:
     assert choose(C920, parse_mode(wish) if wish else Wish()) == chosen
 
 
+def test_a_rate_of_television_is_as_good_as_a_round_one() -> None:
+    modes = [mode("YUYV", 1280, 720, 60), mode("YUYV", 1280, 720)]
+    television = Mode("YUYV", 1280, 720, (Fraction(60), Fraction(30000, 1001)))
+    assert choose([television], Wish()).rate == Fraction(30000, 1001)
+    assert choose(modes[:1], Wish()).rate == 60
+    assert choose(modes[1:], Wish()).rate is None
+
+
 def test_a_camera_without_a_format_of_ours_is_asked_as_it_is() -> None:
     assert choose([mode("H264", 1920, 1080, 30)], Wish()) == Wish()
     assert choose(C920, Wish(format="nv12")) == Wish(format="nv12")
