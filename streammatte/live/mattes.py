@@ -5,8 +5,8 @@ each matte is of its own frame's picture, and the show is late by a fixed time. 
 waits; the last matte is carried to it along the motion.
 
 A matte is trusted on a frame if the network saw that frame, or one of the same scene not long ago;
-and where it was carried, only in places that still look like what it was made for: what is
-uncovered, as when a hand has gone, is the room, and belongs to nobody.
+and where it was carried, not in large places that look like nothing that it was made for: when
+somebody has gone, the room is there. (Small ones are hands that were quicker than the eye.)
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ OLDEST = 2.0
 SOON = 0.1
 """Seconds within which motion is small."""
 UNLIKE = 24.0
-"""Codes, beyond the noise, from which a place is not what the matte was carried for."""
+"""Codes, beyond the noise, from which a place is not what the matte was carried for, ..."""
+BLOCK, NEARLY = 6, 0.85
+"""... if nearly all of a square is so that has this part of the picture's height."""
 MOST_NOISE = 12.0
 LEAST_PATIENCE, MOST_PATIENCE = 0.5, OLDEST
 """Seconds that a frame waits for its matte; in between it is as long as four frames take."""
@@ -237,7 +239,7 @@ class Mattes:
 
 
 def trusted(alpha: Floats, *found: Carried) -> Floats:
-    """Return a matte without the places that look like nothing that it was carried from.
+    """Return a matte without the large places that look like nothing that it was carried from.
 
     Args:
         alpha: float32 ``[h, w]`` in 0..1.
@@ -247,10 +249,13 @@ def trusted(alpha: Floats, *found: Carried) -> Floats:
     for other in found[1:]:
         unlike = np.minimum(unlike, other.difference)
     noise = min(*(each.noise for each in found), MOST_NOISE)
-    known = (unlike <= UNLIKE + noise).astype(np.float32)
-    if known.all():
+    differs = (unlike > UNLIKE + noise).astype(np.float32)
+    side = max(3, differs.shape[0] // BLOCK)
+    share = cv2.blur(differs, (side, side), borderType=cv2.BORDER_REFLECT)
+    if float(share.max()) < NEARLY:
         return alpha
-    known = cv2.resize(known, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    around = cv2.dilate((share >= NEARLY).astype(np.float32), np.ones((side, side), np.uint8))
+    known = cv2.resize(1 - around * differs, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(alpha * known, np.float32)
 
 

@@ -89,7 +89,7 @@ class V4l2Output:
         self._looked = now
         if not Path(self.path).exists():
             raise OutputError(f"{self.path} is gone; load it again: {LOAD}")
-        self._readers = len(holders(self.path) - {os.getpid()})
+        self._readers = len(others(self.path))
 
     def close(self) -> None:
         """Let go of it; see ``live.base.Output``."""
@@ -123,8 +123,7 @@ def check(path: str) -> None:
         known = ", ".join(one.path for one in v4l2.virtual_cameras()) or "none: " + LOAD
         raise OutputError(f"{path} is no virtual camera; those are {known}")
     if not device.is_output:
-        users = holders(path) - {os.getpid()}
-        if device.is_capture or users:
+        if device.is_capture or others(path):
             raise OutputError(f"{path} is fed by another program; close that one")
         raise OutputError(f"{path} is stuck, as v4l2loopback 0.12.7 gets; reload it: {RELOAD}")
 
@@ -144,22 +143,9 @@ def refusal(path: str, error: BaseException) -> str:
     return f"{path} takes no pictures: {getattr(error, 'strerror', None) or error}"
 
 
-def holders(path: str) -> set[int]:
-    """Return the processes that have a device open; of other users' only as root."""
-    target, found = os.path.realpath(path), set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            handles = list((process / "fd").iterdir())
-        except OSError:
-            continue
-        for handle in handles:
-            try:
-                if os.readlink(handle) == target:  # noqa: PTH115
-                    found.add(int(process.name))
-                    break
-            except OSError:
-                continue
-    return found
+def others(path: str) -> set[int]:
+    """Return the other processes that have a device open; of other users' only as root."""
+    return set(v4l2.holders(path)) - {os.getpid()}
 
 
 def first_free() -> str:
@@ -170,7 +156,7 @@ def first_free() -> str:
     """
     known = v4l2.virtual_cameras()
     free = [device for device in known if device.is_output]
-    unused = [device for device in free if not holders(device.path)]
+    unused = [device for device in free if not v4l2.holders(device.path)]
     if free:
         return (unused or free)[0].path
     if not known:
