@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 UNREAD = 5.0
 """Seconds without a reader after which the camera is let go of, if that is wanted."""
+ENDING = 1.0
+"""Seconds that all threads get to end."""
 MOST_EVENTS = 1000
 """That a report has; the oldest go."""
 
@@ -146,11 +148,13 @@ class Show:
     ) -> None:
         for worker in self._workers:
             worker.end()
+        end = time.monotonic() + ENDING
         for worker in self._workers:
-            worker.join(timeout=1)
+            worker.join(timeout=max(0.0, end - time.monotonic()))
         self.intake.feed.close()
         self.backdrop.close()
-        self.network.close()
+        if not any(worker.is_alive() for worker in self._workers):
+            self.network.close()  # else it is inside a call, and must not be taken away
 
     def _warm_mattes(self) -> None:
         self.mattes.warm_up(*self.network.size)

@@ -240,6 +240,16 @@ def test_whatever_breaks_the_show_goes_on_without_the_person(
     assert any("ZeroDivisionError" in what for _, what in report.events)
 
 
+def test_it_ends_while_the_network_hangs() -> None:
+    """Which then must not be taken from under it."""
+    stage = Stage()
+    with stage.running():
+        stage.screen.wait(shows_the_person)
+        stage.opener.eye.seconds = 5.0
+        time.sleep(0.2)
+    assert not stage.opener.eye.closed
+
+
 def test_no_network_is_an_error() -> None:
     stage = Stage()
     stage.opener.failing = True
