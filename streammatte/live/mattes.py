@@ -43,7 +43,7 @@ Align = Literal["matched", "lowest"]
 PATIENCE = 0.05
 """Seconds that a round waits."""
 OLDEST = 2.0
-"""Seconds for which a matte may be carried."""
+"""Seconds for which a matte may be carried, however slow the network is."""
 SOON = 0.1
 """Seconds within which motion is small."""
 UNLIKE = 24.0
@@ -52,7 +52,8 @@ BLOCK, NEARLY = 6, 0.85
 """... if nearly all of a square is so that has this part of the picture's height."""
 MOST_NOISE = 12.0
 LEAST_PATIENCE, MOST_PATIENCE = 0.5, OLDEST
-"""Seconds that a frame waits for its matte; in between it is as long as four frames take."""
+"""Seconds that a frame waits for its matte, and that a matte is carried; in between it is as long
+as the network usually takes for four frames: one that takes longer hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,10 @@ class Key(Side):
         unlike = difference(sight.small, self.small, moved.flow)
         return Carried(carried(self.alpha, moved), unlike, float(np.median(unlike[::2, ::2])))
 
-    def is_trusted_on(self, sight: Sight) -> bool:
-        """Whether it says anything of a frame."""
+    def is_trusted_on(self, sight: Sight, longest: float = OLDEST) -> bool:
+        """Whether it says anything of a frame, which is so many seconds away at the most."""
         apart = abs(sight.frame.seconds - self.seconds)
-        return sight.scene == self._scene and apart <= OLDEST
+        return sight.scene == self._scene and apart <= longest
 
 
 class Mattes:
@@ -176,14 +177,15 @@ class Mattes:
 
     def _between(self, before: Key | None, sights: list[Sight], after: Key) -> list[Floats | None]:
         """Return the mattes of frames between two that the network saw."""
+        longest = self._patience
         back = [
-            after.carry(_turn(sight)) if after.is_trusted_on(sight) else None
+            after.carry(_turn(sight)) if after.is_trusted_on(sight, longest) else None
             for sight in reversed(sights)
         ]
         mattes: list[Floats | None] = []
         for sight in sights:
             behind, ahead = back.pop(), None
-            if before is not None and before.is_trusted_on(sight):
+            if before is not None and before.is_trusted_on(sight, longest):
                 ahead = before.carry(_turn(sight))
             if ahead is not None and behind is not None and ahead.alpha.shape == behind.alpha.shape:
                 assert before is not None
@@ -203,7 +205,7 @@ class Mattes:
         if sight is None:
             return
         key = self._key
-        if key is None or self._network.trouble or not key.is_trusted_on(sight):
+        if key is None or self._network.trouble or not key.is_trusted_on(sight, self._patience):
             self._post(Item(sight.frame, None, time.monotonic()))
         elif key.pts == sight.frame.pts:
             self._pass_on(sight, key.alpha)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from dataclasses import replace
@@ -9,26 +10,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streammatte.errors import StreamMatteError, UsageError
-from streammatte.frames import Frame, VideoInfo
+from streammatte.errors import OutputError, UsageError
+from streammatte.frames import Frame, Picture
 from streammatte.live.base import TICK
 from streammatte.options import EncodeOptions
 from streammatte.sinks.base import check_target
 from streammatte.sinks.codecs import EXTENSIONS, plan
 
 if TYPE_CHECKING:
-    from streammatte.frames import Picture
+    from streammatte.frames import VideoInfo
     from streammatte.live.base import Output
     from streammatte.sinks.video_file import VideoFileSink
 
 NETWORK = ("udp", "rtmp", "rtmps", "rtsp", "tcp")
 """Addresses that are sent to."""
-QUICK = EncodeOptions(codec="h264", crf=20, preset="veryfast")
-"""How a show is recorded: there must be processor time left for it."""
+QUICK = EncodeOptions(codec="h264", crf=20, preset="superfast")
+"""How a show is recorded: at half the processor time of the next better preset."""
 MOST_WAITING = 30
 """Pictures that wait to be encoded."""
-FINISHING = 10.0
-"""Seconds that what waits may take at the end."""
 
 
 def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Output:
@@ -105,17 +104,15 @@ class Recorder:
         from streammatte.sinks.video_file import VideoFileSink
 
         check_target(path, overwrite=overwrite)
-        options = QUICK if EXTENSIONS[path.suffix.lower()] != "webm" else EncodeOptions()
         info = replace(info, path=None, time_base=TICK, seconds=None)
-        self._sink: VideoFileSink = VideoFileSink(
-            plan(path, info, options, alpha=False), info, options
-        )
+        self._sink: VideoFileSink = VideoFileSink(plan(path, info, QUICK, alpha=False), info, QUICK)
         self.description = f"{path}, {self._sink.description}"
         self.notes: list[str] = []
         self._path = path
         self._first: int | None = None
         self._dropped = 0
-        self._failed = False
+        self._failure = ""
+        self._closed = False
         self._waiting: queue.Queue[Frame | None] = queue.Queue(MOST_WAITING)
         self._length = round(1 / (Fraction(info.rate) * TICK))
         self._thread = threading.Thread(target=self._write, name="streammatte-record", daemon=True)
@@ -123,8 +120,8 @@ class Recorder:
 
     def send(self, picture: Picture, pts: int) -> None:
         """Let it be written; see ``live.base.Output``."""
-        if self._failed:
-            return
+        if self._failure:
+            raise OutputError(self._failure)
         if self._first is None:
             self._first = pts
         try:
@@ -141,19 +138,31 @@ class Recorder:
         try:
             with self._sink as sink:
                 while (frame := self._waiting.get()) is not None:
-                    sink.write(frame)
-                    del frame
-        except StreamMatteError as error:
-            self._failed = True
-            self.notes.append(f"the recording has ended: {error}")
+                    # A copy, because the encoder puts its time stamp on it, and so do others.
+                    planes = frame.picture.planes
+                    own = Picture.of(planes, frame.picture.layout, frame.picture.colour)
+                    sink.write(replace(frame, picture=own))
+        except Exception as error:  # noqa: BLE001  whatever it is, ``send`` passes it on
+            reason = str(error) or type(error).__name__
+            self._failure = f"the recording has ended: {reason}"
 
     def close(self) -> None:
-        """Finish the file; see ``live.base.Output``."""
-        if not self._thread.is_alive():
+        """Finish the file, however long that takes; see ``live.base.Output``."""
+        if self._closed:
             return
-        self._waiting.put(None)
-        self._thread.join(FINISHING)
+        self._closed = True
+        self._end()
+        self._thread.join()
+        if self._failure:
+            self.notes.append(self._failure)
         if self._dropped:
             self.notes.append(
                 f"{self._path}: {self._dropped} pictures were left out, the encoder was too slow"
             )
+
+    def _end(self) -> None:
+        """Tell the thread that no more will come, unless it has ended already."""
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._waiting.put(None, timeout=0.1)
+                return

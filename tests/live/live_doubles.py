@@ -80,7 +80,8 @@ class Camera:
         step = 0
         while not self.closed:
             if not self.paused:
-                self.show(room(60 + (self.move * step) % 120))
+                away = (self.move * step) % 240
+                self.show(room(60 + min(away, 240 - away)))  # there and back
                 step += 1
             time.sleep(1 / float(self.info.rate))
 
