@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from streammatte.live.base import Output
     from streammatte.sinks.video_file import VideoFileSink
 
-NETWORK = ("udp", "rtmp", "rtmps", "rtsp", "tcp")
-"""Addresses that are sent to."""
 QUICK = EncodeOptions(codec="h264", crf=20, preset="superfast")
 """How a show is recorded: at half the processor time of the next better preset."""
 MOST_WAITING = 30
@@ -53,17 +51,14 @@ def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Outp
         from streammatte.sinks.preview import Window
 
         return Window(info)
-    scheme, address, _ = where.partition("://")
-    if address:
-        if scheme not in NETWORK:
-            raise UsageError(f"--vcam: {scheme}:// is not sent to; use {', '.join(NETWORK)}")
+    if "://" in where:
         from streammatte.sinks.stream import Stream
 
         return Stream(where, info)
     if Path(where).suffix.lower() in EXTENSIONS:
         return Recorder(Path(where), info, overwrite=overwrite)
     raise UsageError(
-        f"--vcam: {where!r} is no output; use auto, /dev/video20, obs, window, null, "
+        f"{where!r} is no output; use auto, /dev/video20, obs, window, null, "
         "udp://..., rtmp://... or a file such as talk.mp4"
     )
 

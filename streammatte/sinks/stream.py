@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import queue
+import struct
 import threading
 import time
 from fractions import Fraction
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streammatte.errors import OutputError
+from streammatte.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -24,15 +25,28 @@ if TYPE_CHECKING:
     from streammatte.frames import Picture, VideoInfo
 
 MUXERS = {"udp": "mpegts", "tcp": "mpegts", "rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp"}
-LATENCY = {"preset": "ultrafast", "tune": "zerolatency", "g": "60"}
-"""For x264: nothing is held back, and who tunes in waits for two seconds at the most."""
+"""Kind of address -> FFmpeg's muxer. SRT is in no build of FFmpeg that PyAV comes with."""
+LATENCY = {"preset": "ultrafast", "tune": "zerolatency"}
+"""For x264: nothing is held back."""
+TUNING_IN = 2
+"""Seconds that who tunes in waits for a whole picture, at the most."""
+BITS = 0.12
+"""A pixel: 3.3 Mbit/s for 720p at 30."""
+LEAST_BITS = 500_000
+"""A second."""
 AGAIN = 1.0
 """Seconds between two tries to connect."""
-ENDING = 1.0
+PATIENCE = 5
+"""Seconds that a connection may take to open."""
+ENDING = 0.8
 """Seconds that the process gets to finish."""
 MOST_WAITING = 2
 """Pictures that wait to be passed on."""
 END = b""
+TICK = 1_000_000
+"""Ticks a second: those of ``live.base``."""
+_HEAD = struct.Struct("=q")
+"""When a picture is shown, before its samples."""
 
 
 class Stream:
@@ -42,12 +56,15 @@ class Stream:
         """Start the process; whether anybody is there shows later.
 
         Raises:
+            UsageError: if nothing is sent to such addresses.
             OutputError: if no process can be started.
         """
+        _check(address)
         self.description = f"{address}, h264, {info.width}x{info.height}"
         self.notes: list[str] = []
         self._address = address
         self._dropped = 0
+        self._begun = False  # until the process takes pictures; starting it takes a second
         self._ended = False
         self._waiting: queue.Queue[bytes] = queue.Queue(MOST_WAITING)
         context = multiprocessing.get_context("spawn")
@@ -65,21 +82,27 @@ class Stream:
         self._thread = threading.Thread(target=self._pass_on, name="streammatte-send", daemon=True)
         self._thread.start()
 
-    def send(self, picture: Picture, pts: int) -> None:  # noqa: ARG002  it has its own clock
+    def send(self, picture: Picture, pts: int) -> None:
         """Let it be sent; see ``live.base.Output``. The oldest goes if nobody takes them."""
-        if not self._process.is_alive() and not self._ended:
+        if not self._ended and not self._process.is_alive():
             raise OutputError(f"what sends to {self._address} has died; start again")
-        planes = [np.ascontiguousarray(plane).ravel() for plane in picture.planes]
-        content = np.concatenate(planes).tobytes()
+        content = _HEAD.pack(pts) + b"".join(plane.tobytes() for plane in picture.planes)
+        dropped = self._put(content)
+        if self._begun:
+            self._dropped += dropped
+
+    def _put(self, content: bytes) -> int:
+        """Queue a picture; return how many had to go for it."""
+        dropped = 0
         while True:
             try:
                 self._waiting.put_nowait(content)
             except queue.Full:
                 with contextlib.suppress(queue.Empty):
                     self._waiting.get_nowait()
-                    self._dropped += 1
+                    dropped += 1
             else:
-                return
+                return dropped
 
     @property
     def readers(self) -> int | None:
@@ -87,35 +110,42 @@ class Stream:
         return None
 
     def _pass_on(self) -> None:
-        while True:
-            content = self._waiting.get()
-            try:
+        """Hand pictures to the process, and take down what it says; on a thread."""
+        with contextlib.suppress(OSError, EOFError):  # it has died, which ``send`` will see
+            while (content := self._waiting.get()) != END:
                 self._ours.send_bytes(content)
-                while self._ours.poll():
-                    self.notes.append(self._ours.recv_bytes().decode())
-            except (OSError, EOFError):
-                return
-            if content == END:
-                return
+                self._begun = True
+                self._listen()
+            self._ours.send_bytes(END)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while self._ours.poll():
+                self.notes.append(self._ours.recv_bytes().decode())
 
     def close(self) -> None:
-        """End the process; see ``live.base.Output``."""
+        """End the process within a second; see ``live.base.Output``."""
         if self._ended:
             return
         self._ended = True
-        with contextlib.suppress(queue.Full):
-            self._waiting.put(END, timeout=ENDING / 4)
+        self._put(END)
         self._process.join(ENDING)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        with contextlib.suppress(OSError, EOFError):
-            while self._ours.poll():
-                self.notes.append(self._ours.recv_bytes().decode())
+        self._thread.join()
+        self._listen()
         self._ours.close()
-        self._thread.join(ENDING)
         if self._dropped:
             self.notes.append(f"{self._address}: {self._dropped} pictures were not sent in time")
+
+
+def _check(address: str) -> None:
+    kind = address.partition("://")[0]
+    if kind not in MUXERS:
+        known = ", ".join(f"{name}://" for name in MUXERS)
+        relay = "; a relay such as MediaMTX turns them into SRT" if kind == "srt" else ""
+        raise UsageError(f"pictures are not sent to {kind}://; use one of {known}{relay}")
 
 
 # ---- the other process
@@ -125,7 +155,7 @@ def stream(pipe: Connection, address: str, size: tuple[int, int], rate: tuple[in
     """Encode the pictures that come through a pipe and send them, until an empty one comes.
 
     Args:
-        pipe: Where I420 pictures come from, and words about trouble go to.
+        pipe: Where I420 pictures come from, each after its time, and words about trouble go to.
         address: Where to.
         size: ``(width, height)``.
         rate: Pictures a second, as a fraction.
@@ -133,7 +163,9 @@ def stream(pipe: Connection, address: str, size: tuple[int, int], rate: tuple[in
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    sender, told, again = None, "", 0.0
+    sender: _Sender | None = None
+    told: set[str] = set()
+    again = 0.0
     with contextlib.suppress(EOFError, OSError):
         while (content := pipe.recv_bytes()) != END:
             try:
@@ -145,9 +177,10 @@ def stream(pipe: Connection, address: str, size: tuple[int, int], rate: tuple[in
                 _drop(sender)
                 sender = None
                 again = time.monotonic() + AGAIN
-                if str(error) != told:
-                    told = str(error)
-                    pipe.send_bytes(f"{address}: {told}; trying again".encode())
+                words = f"{address}: {error}; trying again"
+                if words not in told:
+                    told.add(words)
+                    pipe.send_bytes(words.encode())
     _drop(sender)
 
 
@@ -158,31 +191,36 @@ def _drop(sender: _Sender | None) -> None:
 
 
 class _Sender:
+    """A connection, and an encoder that begins anew with it."""
+
     def __init__(self, address: str, size: tuple[int, int], rate: Fraction) -> None:
         import av
 
         muxer = MUXERS[address.partition("://")[0]]
-        self._container: Any = av.open(address, "w", format=muxer, timeout=5)
-        self._stream: Any = self._container.add_stream("libx264", rate=rate, options=LATENCY)
+        self._container: Any = av.open(address, "w", format=muxer, timeout=PATIENCE)
+        whole = {"g": str(round(TUNING_IN * rate))}
+        self._stream: Any = self._container.add_stream(
+            "libx264", rate=rate, options=LATENCY | whole
+        )
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
-        self._stream.bit_rate = max(500_000, round(size[0] * size[1] * float(rate) * 0.12))
+        self._stream.bit_rate = max(LEAST_BITS, round(size[0] * size[1] * float(rate) * BITS))
         context = self._stream.codec_context
         context.colorspace, context.color_range = 6, 1
-        self._size, self._begun = size, time.monotonic()
-        self._tick = Fraction(1, 90000)
-        context.time_base = self._tick
-        self._last = -1
+        context.time_base = Fraction(1, TICK)
+        self._size = size
+        self._first: int | None = None
 
     def send(self, content: bytes) -> None:
         import av
 
+        (pts,) = _HEAD.unpack_from(content)
+        if self._first is None:
+            self._first = pts
         width, height = self._size
-        samples = np.frombuffer(content, np.uint8).reshape(height * 3 // 2, width)
-        frame = av.VideoFrame.from_ndarray(samples, "yuv420p")
-        # By the clock: what was dropped on the way must not make the others early.
-        self._last = max(self._last + 1, round((time.monotonic() - self._begun) / self._tick))
-        frame.pts, frame.time_base = self._last, self._tick
+        samples = np.frombuffer(content, np.uint8, offset=_HEAD.size)
+        frame = av.VideoFrame.from_ndarray(samples.reshape(height * 3 // 2, width), "yuv420p")
+        frame.pts, frame.time_base = pts - self._first, Fraction(1, TICK)
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
 
