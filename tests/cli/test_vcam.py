@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streammatte.cli import vcam
-from streammatte.sinks import virtual_camera
+from streammatte.sinks import live_outputs, virtual_camera
 from streammatte.sources import v4l2
 from streammatte.sources.v4l2 import LOOPBACK, Device
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
 
-OPTIONS = "exclusive_caps=1 max_buffers=2"
+LINE = (
+    'sudo modprobe v4l2loopback devices=1 video_nr=20 card_label="StreamMatte" exclusive_caps=1 '
+    "max_buffers=2"
+)
 
 
 @pytest.fixture
@@ -30,12 +33,16 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     module = tmp_path / "modules" / vcam.os.uname().release / "updates" / "v4l2loopback.ko.xz"
     module.parent.mkdir(parents=True)
     module.touch()
+    loaded = tmp_path / "v4l2loopback"
+    (loaded / "parameters").mkdir(parents=True)
     found = SimpleNamespace(
-        run=[], devices=[], error="", module=module, version=tmp_path / "version"
+        run=[], devices=[], error="", module=module, version=loaded / "version", forbidden=[]
     )
     monkeypatch.setattr(vcam, "MODULES", tmp_path / "modules")
+    monkeypatch.setattr(vcam, "DEVICES", tmp_path)
     monkeypatch.setattr(virtual_camera, "VERSION", found.version)
     monkeypatch.setattr(v4l2, "devices", lambda **_: found.devices)
+    monkeypatch.setattr(v4l2, "forbidden", lambda: found.forbidden)
     monkeypatch.setattr(vcam.os, "geteuid", lambda: 1000)
 
     def run(words: list[str], **_: Any) -> Any:
@@ -48,25 +55,68 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def test_it_prints_the_line_and_how_to_make_it_stay(machine: Any, cli: Run) -> None:
     out = cli("vcam", "setup").out
-    assert "sudo modprobe v4l2loopback devices=1 video_nr=20 card_label=StreamMatte" in out
-    assert OPTIONS in out
+    assert f"  {LINE}\n" in out
     assert "/etc/modules-load.d/v4l2loopback.conf" in out
-    assert "/etc/modprobe.d/v4l2loopback.conf" in out
+    kept = LINE.removeprefix("sudo modprobe ")
+    assert f"echo 'options {kept}' | sudo tee /etc/modprobe.d/v4l2loopback.conf" in out
     assert machine.run == []
 
 
+def test_several_cameras_each_have_a_number_and_a_name(machine: Any, cli: Run) -> None:
+    out = cli("vcam", "setup", "--devices", "3", "--name", 'Anna\'s "cam", $1').out
+    assert 'card_label="Annas cam 1,Annas cam 1 2,Annas cam 1 3"' in out
+    assert "devices=3 video_nr=20,21,22" in out
+    assert "exclusive_caps=1,1,1" in out
+
+
+def test_numbers_that_are_taken_are_left_out(machine: Any, cli: Run, tmp_path: Path) -> None:
+    for number in (20, 22):
+        (tmp_path / f"video{number}").touch()
+    assert "video_nr=21,23 " in cli("vcam", "setup", "--devices", "2").out
+    stuck = Device(str(tmp_path / "video20"), "StreamMatte", LOOPBACK, "", False, False)
+    machine.devices.append(stuck)  # its number becomes free
+    assert "video_nr=20,21 " in cli("vcam", "setup", "--devices", "2").out
+
+
 def test_it_runs_the_line(machine: Any, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    cli("vcam", "setup", "--run", "--name", "My Camera").worked()
+    out = cli("vcam", "setup", "--run", "--name", "My Camera")
+    out.worked()
     assert machine.run[0][:3] == ["sudo", "modprobe", "v4l2loopback"]
     assert "card_label=My Camera" in machine.run[0]
+    assert 'card_label="My Camera"' in out.out
     monkeypatch.setattr(vcam.os, "geteuid", lambda: 0)
     cli("vcam", "setup", "--run").worked()
     assert machine.run[1][0] == "modprobe"
 
 
-def test_what_goes_wrong_is_said(machine: Any, cli: Run) -> None:
-    machine.error = "modprobe: ERROR: could not insert 'v4l2loopback': Operation not permitted\n"
-    cli("vcam", "setup", "--run").refused(4, "was not loaded", "Operation not permitted")
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("could not insert 'v4l2loopback': Operation not permitted", "Operation not permitted"),
+        ("could not insert 'v4l2loopback': Key was rejected by service", "mokutil --import"),
+        ("", "no reason given"),
+    ],
+)
+def test_what_goes_wrong_is_said(said: str, words: str, machine: Any, cli: Run) -> None:
+    machine.error = f"modprobe: ERROR: {said}\n" if said else "\n"
+    cli("vcam", "setup", "--run").refused(4, "was not loaded", words)
+
+
+def test_a_camera_that_is_stuck_is_loaded_anew(machine: Any, cli: Run) -> None:
+    machine.devices.append(Device("/dev/video20", "StreamMatte", LOOPBACK, "", False, False))
+    machine.version.write_text("0.12.7\n")
+    assert f"  sudo modprobe -r v4l2loopback && {LINE}\n" in cli("vcam", "setup").out
+    cli("vcam", "setup", "--run").worked()
+    assert machine.run[0] == ["sudo", "modprobe", "-r", "v4l2loopback"]
+    assert machine.run[1][:3] == ["sudo", "modprobe", "v4l2loopback"]
+    machine.error = "modprobe: FATAL: Module v4l2loopback is in use.\n"
+    cli("vcam", "setup", "--run").refused(4, "is in use", "close what uses")
+
+
+def test_a_camera_that_may_not_be_used(machine: Any, cli: Run) -> None:
+    machine.version.write_text("0.15.0\n")
+    machine.forbidden.append("/dev/video20")
+    cli("vcam", "setup").refused(4, "no permission to use /dev/video20: sudo usermod -aG video")
 
 
 def test_a_module_that_is_missing_can_be_installed(machine: Any, cli: Run) -> None:
@@ -83,7 +133,13 @@ def test_a_camera_that_is_there_already(machine: Any, cli: Run) -> None:
     out = cli("vcam", "setup", "--run").out
     assert "there is a virtual camera already: /dev/video20" in out
     assert "gets stuck" in out
+    assert "browsers" not in out
     assert machine.run == []
+    (machine.version.parent / "parameters" / "exclusive_caps").write_text("N,N,N\n")
+    machine.version.write_text("0.15.0\n")
+    out = cli("vcam", "setup").out
+    assert "browsers list it only with exclusive_caps=1" in out
+    assert "gets stuck" not in out
 
 
 @pytest.mark.parametrize("system", ["win32", "darwin"])
@@ -94,9 +150,40 @@ def test_elsewhere_it_is_obs(system: str, cli: Run, monkeypatch: pytest.MonkeyPa
     assert "streammatte live --vcam obs" in out
 
 
-def test_a_test_sends_a_moving_picture(cli: Run) -> None:
-    result = cli("vcam", "test", "null", "-t", "0.1")
+def test_a_test_sends_a_moving_picture(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Counted()
+    monkeypatch.setattr(live_outputs, "open_output", lambda *_: output)
+    result = cli("vcam", "test", "-t", "0.1")
     result.worked()
-    assert "sent 3 pictures" in result.out
-    one, other = vcam._picture(0), vcam._picture(5)
-    assert (one.planes[0] != other.planes[0]).any()
+    assert "sent 3 pictures; programs that looked: 2" in result.out
+    assert "it was slow" in result.out
+    assert [pts for _, pts in output.sent] == [0, 33_333, 66_667]
+    assert (output.sent[0][0].planes[0] != output.sent[2][0].planes[0]).any()
+    assert output.closed
+
+
+def test_a_test_of_nothing(cli: Run) -> None:
+    assert "sent 1 pictures\n" in cli("vcam", "test", "null", "-t", "0.03").out
+    cli("vcam", "test", "nonsense").refused(2, "is no output")
+
+
+class Counted:
+    """An output that two programs look at, but not from the beginning to the end."""
+
+    description = "somewhere"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, int]] = []
+        self.notes: list[str] = []
+        self.closed = False
+
+    @property
+    def readers(self) -> int | None:
+        return {1: None, 2: 2}.get(len(self.sent), 0)
+
+    def send(self, picture: Any, pts: int) -> None:
+        self.sent.append((picture, pts))
+
+    def close(self) -> None:
+        self.closed = True
+        self.notes.append("it was slow")
