@@ -126,13 +126,17 @@ def test_a_slow_network_gives_a_moving_matte_for_every_frame(align: Any) -> None
     stage.opener.eye.seconds = 0.2
     with stage.running():
         stage.screen.wait(shows_the_person)
-        seen = len(stage.screen.pictures)
-        while len(stage.screen.pictures) < seen + 60:
-            time.sleep(0.01)
-        report = stage.show.report()
-    assert report.composited > 1.5 * report.inferred  # however busy the machine is
-    assert report.carried > 0.5 * report.inferred
-    assert stage.states[-1] == "live"
+
+        def moves() -> bool:
+            """Whether there are more pictures than the network saw frames, by carried mattes."""
+            report = stage.show.report()
+            return report.carried > 10 and report.composited > report.inferred + 10
+
+        end = time.monotonic() + 30
+        while not moves() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert moves()
+        assert stage.show.state.name == "live"
 
 
 def test_pictures_leave_at_the_rate_that_was_asked_for() -> None:
@@ -396,18 +400,17 @@ def test_on_demand_the_camera_sleeps_while_nobody_looks(monkeypatch: pytest.Monk
 
 
 def test_the_governors_steps_are_in_the_report() -> None:
-    """The network is as slow with a small input, which is found out and taken back."""
     stage = Stage()
     stage.opener.eye.seconds = 0.2
     with stage.running():
-        end = time.monotonic() + 25
-        while len(stage.show._events) < 4 and time.monotonic() < end:
+        end = time.monotonic() + 40
+        while not stage.show.governor.index and time.monotonic() < end:
+            time.sleep(0.05)
+        while stage.show.network.size == (448, 256) and time.monotonic() < end:
             time.sleep(0.05)
         report = stage.show.report()
-    words = " ".join(what for _, what in report.events)
-    assert "level 1: network at 352x192 (the network takes" in words
-    assert "level 0" in words
-    assert "no quicker" in words
+    assert any(what.startswith("level 1: network at 352x192 (") for _, what in report.events)
+    assert "the network is now selfie at 352x192" in [what for _, what in report.events]
 
 
 def test_it_ends_after_so_many_pictures() -> None:
