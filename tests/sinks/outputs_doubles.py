@@ -17,7 +17,7 @@ INFO = VideoInfo(None, WIDTH, HEIGHT, LAYOUT, COLOUR, TICK, Fraction(30))
 
 def picture(level: int) -> Picture:
     luma = np.full((HEIGHT, WIDTH), level, np.uint8)
-    luma[:, 0] = 16  # what is first in a row
+    luma[:, 0], luma[-1, :20] = 16, 40  # rows and columns that are told apart
     chroma = [np.full((HEIGHT // 2, WIDTH // 2), value, np.uint8) for value in (100, 150)]
     return Picture.of([luma, *chroma], LAYOUT, COLOUR)
 
