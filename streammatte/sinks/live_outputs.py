@@ -43,6 +43,12 @@ def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Outp
     """
     if where == "null":
         return Null()
+    if "://" in where:
+        from streammatte.sinks.stream import Stream
+
+        return Stream(where, info)
+    if Path(where).suffix.lower() in EXTENSIONS:  # also in /dev/shm
+        return Recorder(Path(where), info, overwrite=overwrite)
     if where in ("auto", "obs") or where.startswith("/dev/"):
         from streammatte.sinks.virtual_camera import open_virtual_camera
 
@@ -51,12 +57,6 @@ def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Outp
         from streammatte.sinks.preview import Window
 
         return Window(info)
-    if "://" in where:
-        from streammatte.sinks.stream import Stream
-
-        return Stream(where, info)
-    if Path(where).suffix.lower() in EXTENSIONS:
-        return Recorder(Path(where), info, overwrite=overwrite)
     raise UsageError(
         f"{where!r} is no output; use auto, /dev/video20, obs, window, null, "
         "udp://..., rtmp://... or a file such as talk.mp4"

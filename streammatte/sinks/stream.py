@@ -14,6 +14,7 @@ import threading
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MUXERS = {"udp": "mpegts", "tcp": "mpegts", "rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp"}
 """Kind of address -> FFmpeg's muxer. SRT is in no build of FFmpeg that PyAV comes with."""
+WITHOUT_PORT = ("udp", "tcp")
+"""Kinds of address that no port is usual for."""
 LATENCY = {"preset": "ultrafast", "tune": "zerolatency"}
 """For x264: nothing is held back."""
 TUNING_IN = 2
@@ -43,6 +46,8 @@ ENDING = 0.8
 MOST_WAITING = 2
 """Pictures that wait to be passed on."""
 END = b""
+TAKEN = b""
+"""What the process answers to a picture, unless it has words about trouble."""
 TICK = 1_000_000
 """Ticks a second: those of ``live.base``."""
 _HEAD = struct.Struct("=q")
@@ -56,13 +61,13 @@ class Stream:
         """Start the process; whether anybody is there shows later.
 
         Raises:
-            UsageError: if nothing is sent to such addresses.
+            UsageError: if nothing can be sent to such an address.
             OutputError: if no process can be started.
         """
         _check(address)
-        self.description = f"{address}, h264, {info.width}x{info.height}"
+        self._shown = shown(address)
+        self.description = f"{self._shown}, h264, {info.width}x{info.height}"
         self.notes: list[str] = []
-        self._address = address
         self._dropped = 0
         self._begun = False  # until the process takes pictures; starting it takes a second
         self._ended = False
@@ -77,7 +82,7 @@ class Stream:
         try:
             self._process.start()
         except OSError as error:
-            raise OutputError(f"no process for {address} can be started: {error}") from error
+            raise OutputError(f"no process for {self._shown} can be started: {error}") from error
         theirs.close()
         self._thread = threading.Thread(target=self._pass_on, name="streammatte-send", daemon=True)
         self._thread.start()
@@ -85,7 +90,7 @@ class Stream:
     def send(self, picture: Picture, pts: int) -> None:
         """Let it be sent; see ``live.base.Output``. The oldest goes if nobody takes them."""
         if not self._ended and not self._process.is_alive():
-            raise OutputError(f"what sends to {self._address} has died; start again")
+            raise OutputError(f"what sends to {self._shown} has died; start again")
         content = _HEAD.pack(pts) + b"".join(plane.tobytes() for plane in picture.planes)
         dropped = self._put(content)
         if self._begun:
@@ -114,14 +119,15 @@ class Stream:
         with contextlib.suppress(OSError, EOFError):  # it has died, which ``send`` will see
             while (content := self._waiting.get()) != END:
                 self._ours.send_bytes(content)
-                self._begun = True
                 self._listen()
             self._ours.send_bytes(END)
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             while self._ours.poll():
-                self.notes.append(self._ours.recv_bytes().decode())
+                if words := self._ours.recv_bytes():
+                    self.notes.append(words.decode())
+                self._begun = True
 
     def close(self) -> None:
         """End the process within a second; see ``live.base.Output``."""
@@ -137,7 +143,7 @@ class Stream:
         self._listen()
         self._ours.close()
         if self._dropped:
-            self.notes.append(f"{self._address}: {self._dropped} pictures were not sent in time")
+            self.notes.append(f"{self._shown}: {self._dropped} pictures were not sent in time")
 
 
 def _check(address: str) -> None:
@@ -146,6 +152,18 @@ def _check(address: str) -> None:
         known = ", ".join(f"{name}://" for name in MUXERS)
         relay = "; a relay such as MediaMTX turns them into SRT" if kind == "srt" else ""
         raise UsageError(f"pictures are not sent to {kind}://; use one of {known}{relay}")
+    try:
+        host, port = urlsplit(address).hostname, urlsplit(address).port
+    except ValueError as error:
+        raise UsageError(f"{shown(address)} is no address: {error}") from error
+    if not host or (kind in WITHOUT_PORT and not port):
+        raise UsageError(f"{shown(address)} is no whole address; such as {kind}://127.0.0.1:5000")
+
+
+def shown(address: str) -> str:
+    """Return what may be told of an address: its kind and host, and no passwords or keys."""
+    kind, _, rest = address.partition("://")
+    return f"{kind}://{rest.partition('/')[0].partition('?')[0].rpartition('@')[2]}"
 
 
 # ---- the other process
@@ -173,15 +191,20 @@ def stream(pipe: Connection, address: str, size: tuple[int, int], rate: tuple[in
                     sender = _Sender(address, size, Fraction(*rate))
                 if sender is not None:
                     sender.send(content)
+                words = ""
             except Exception as error:  # noqa: BLE001  whatever it is, it is tried again
                 _drop(sender)
                 sender = None
                 again = time.monotonic() + AGAIN
-                words = f"{address}: {error}; trying again"
-                if words not in told:
-                    told.add(words)
-                    pipe.send_bytes(words.encode())
+                words = _trouble(address, error)
+            pipe.send_bytes(TAKEN if words in told else words.encode())
+            told.add(words)
     _drop(sender)
+
+
+def _trouble(address: str, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error).replace(address, shown(address))
+    return f"{shown(address)}: {reason}; trying again"
 
 
 def _drop(sender: _Sender | None) -> None:

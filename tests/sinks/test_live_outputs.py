@@ -67,6 +67,11 @@ def test_a_file_has_the_pictures_at_their_times(tmp_path: Path) -> None:
     assert output.notes == []
 
 
+def test_a_file_in_memory_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_outputs, "Recorder", lambda path, *_, **__: path)
+    assert str(open_output("/dev/shm/talk.mp4", INFO)) == "/dev/shm/talk.mp4"
+
+
 def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp4"
     path.write_text("old")
