@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streammatte.cli import console
-from streammatte.errors import DependencyError
+from streammatte.errors import DependencyError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -52,6 +52,8 @@ FIRST, LAST = 20, 63
 """Numbers that are looked at; webcams have the lower ones."""
 MOST_DEVICES = 8
 WIDTH, HEIGHT, RATE = 640, 360, 30
+LONGEST = 86400
+"""Seconds of a test."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -217,6 +219,8 @@ def _test(where: str, seconds: float) -> int:
     from streammatte.live.base import COLOUR, LAYOUT, TICK
     from streammatte.sinks.live_outputs import open_output
 
+    if not 0 < seconds <= LONGEST:
+        raise UsageError(f"-t must be above 0 and at most {LONGEST}, got {seconds:g}")
     info = VideoInfo(None, WIDTH, HEIGHT, LAYOUT, COLOUR, TICK, Fraction(RATE))
     output = open_output(where, info)
     try:

@@ -187,3 +187,8 @@ class Counted:
     def close(self) -> None:
         self.closed = True
         self.notes.append("it was slow")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_test_takes_sensible_times_only(seconds: str, cli: Run) -> None:
+    cli("vcam", "test", "null", "-t", seconds).refused(2, "-t must be above 0")
