@@ -9,6 +9,7 @@ from streammatte.errors import UsageError
 from streammatte.live.mattes import Align
 from streammatte.live.settings import Settings
 from streammatte.options import NetworkOptions
+from streammatte.sinks.codecs import EXTENSIONS
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -72,5 +73,8 @@ class LiveOptions:
             raise UsageError(f"-t must be above 0, got {self.seconds:g}")
         if self.network.batch is not None or self.network.every != 1:
             raise UsageError("--batch and --every are for files; live decides about both itself")
+        if self.record is not None and self.record.suffix.lower() not in EXTENSIONS:
+            known = ", ".join(EXTENSIONS)
+            raise UsageError(f"--record: {self.record} must be a file that ends in {known}")
         if not self.outputs:
             raise UsageError("where to? give --vcam auto, /dev/video20, null or a file")

@@ -62,10 +62,10 @@ class Outlet:
 
     def _lose(self, output: Output, reason: str) -> None:
         self._tell(f"{self.description} is gone: {reason}")
-        self.notes += [*output.notes, reason]
         self._output = None
         self._next = time.monotonic() + AGAIN
         output.close()
+        self.notes += [*output.notes, reason]
 
     def _look(self) -> None:
         """Look for it on another thread, from time to time."""

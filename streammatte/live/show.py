@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections import deque
@@ -507,7 +508,7 @@ def _outlets(
         def opened(where: str = where) -> Any:
             return open_output(where, info, overwrite=options.overwrite)
 
-        again = opened if where == "auto" or where.startswith("/dev/") else None
+        again = opened if re.fullmatch(r"auto|/dev/video[0-9]+", where) else None
         outlet = Outlet(
             opened(), again, lambda what: tell(Told(what, round(time.monotonic() - begun, 2)))
         )

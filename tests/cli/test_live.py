@@ -47,6 +47,7 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--vcam", "gone/talk.mp4"], 7, "gone"),
         (["--control", "somewhere"], 2, "somewhere"),
         (["--align", "best"], 2, "--align"),
+        (["--record", "null"], 2, "--record: null must be a file that ends in .mp4"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
