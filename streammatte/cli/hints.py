@@ -19,6 +19,8 @@ _MEANT = {
     "--hwaccel": "did you mean --decoder cuda?",
     "--nvdec": "did you mean --decoder cuda?",
     "--nvenc": "did you mean --codec h264_nvenc?",
+    "--webcam": "did you mean --camera?",
+    "--virtual-camera": "did you mean --vcam?",
     "--gpu": "did you mean --device cuda, or --require-gpu?",
     "--cpu": "did you mean --device cpu?",
     "--fp16": "did you mean --precision fp16?",
@@ -35,6 +37,9 @@ _OPTIONS = (
     *("--decoder", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
     *("--target", "--deform", "--revision", "--all", "--dry-run"),
     *("--for", "--recipe"),
+    *("--camera", "--mode", "--vcam", "--record", "--preview", "--fps", "--mirror", "--softness"),
+    *("--align", "--slate", "--control", "--token", "--backgrounds", "--scenes", "--on-demand"),
+    *("--no-governor", "--frames", "--run", "--name", "--devices"),
     *("--serial", "--json", "--quiet", "--help"),
 )
 

@@ -186,7 +186,7 @@ def test_a_network_that_hangs_takes_the_person_away(align: Any) -> None:
 
 @ALIGNS
 def test_a_blur_without_a_matte_is_the_slate(align: Any) -> None:
-    stage = Stage(align=align, settings=Settings(background="green"))
+    stage = Stage(align=align, settings=Settings(background="red"))
     with stage.running():
         stage.screen.wait(shows_the_person)
         stage.opener.eye.failing = True
@@ -285,21 +285,16 @@ def test_slate_freeze_and_background_are_as_they_say() -> None:
 
 
 def test_a_background_is_changed_within_two_frames() -> None:
-    with Stage().running() as stage:
-        stage.screen.wait(shows_the_person)
-        stage.desk.apply({"background": "green"})
-        stage.screen.wait(lambda one: int(one.planes[0][0, 0]) > 90)
-        seen = len(stage.screen.pictures)
+    def is_old(picture: Picture) -> bool:
+        return int(picture.planes[0][0, 0]) > 50
+
+    with Stage(settings=Settings(background="red")).running() as stage:
+        stage.screen.wait(lambda one: shows_the_person(one) and is_old(one))
         stage.desk.apply({"background": "black"})
         done = len(stage.screen.pictures)
         stage.screen.wait(lambda one: int(one.planes[0][0, 0]) == doubles.BEHIND)
-        last = max(
-            index
-            for index, (_, one) in enumerate(stage.screen.pictures)
-            if int(one.planes[0][0, 0]) > 90
-        )
-    assert seen <= done
-    assert last - done <= 3  # the one being sent, and two in hand
+        late = {id(one) for _, one in stage.screen.pictures[done:] if is_old(one)}
+    assert len(late) <= 3  # the one that was being made, and two in hand; slow machines repeat them
 
 
 def test_what_is_wrong_changes_nothing() -> None:
