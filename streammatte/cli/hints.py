@@ -58,6 +58,6 @@ def unknown_word(word: str, words: list[str]) -> str:
     elif name in _MEANT:
         hint = _MEANT[name]
     else:
-        near = difflib.get_close_matches("--" + name.lstrip("-"), _OPTIONS, 1)
+        near = difflib.get_close_matches("--" + name.lstrip("-"), _OPTIONS, 1, 0.7)
         hint = f"did you mean {near[0]}?" if near else f"see {program} --help"
     return f"unrecognized argument {word}; {hint}"
