@@ -96,7 +96,12 @@ class Backdrop:
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:
         """Return the picture for a frame; see ``stages.backgrounds.Background``."""
-        spec, background = self._now
+        return self._behind(self._now, frame, alpha)
+
+    def _behind(
+        self, now: tuple[BackgroundSpec, Background], frame: Frame, alpha: Floats
+    ) -> Picture:
+        spec, background = now
         try:
             picture = background.behind(frame, alpha)
         except StreamMatteError as error:
@@ -108,10 +113,10 @@ class Backdrop:
 
     def alone(self, frame: Frame) -> Picture | None:
         """Return the background without a subject; ``None`` if it is made of the room itself."""
-        spec, _ = self._now
-        if spec.kind == "blur":
+        now = self._now  # once: another thread may change it to a blur of all that is seen
+        if now[0].kind == "blur":
             return None
-        return self.behind(frame, np.zeros((2, 2), np.float32))
+        return self._behind(now, frame, np.zeros((2, 2), np.float32))
 
     def _replace_failed(self, spec: BackgroundSpec, error: StreamMatteError) -> None:
         self._tell(f"the background stands still: {error}")

@@ -93,6 +93,22 @@ def test_a_blur_of_the_room_is_no_background_to_be_alone(backdrop: Backdrop) -> 
     assert shown.picture is SLATE
 
 
+def test_a_change_to_a_blur_in_the_middle_shows_no_room(
+    backdrop: Backdrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread changes it while the background alone is asked for."""
+    black = np.zeros
+
+    def changed(*words: Any) -> Any:
+        backdrop.change(spec("blur:2"), "cover")
+        return black(*words)
+
+    monkeypatch.setattr("streammatte.live.backdrop.np.zeros", changed)
+    alone = backdrop.alone(frame())
+    assert alone is not None
+    assert (alone.planes[0] == doubles.BEHIND).all()
+
+
 def test_a_blur_behind_somebody_is_blurred(backdrop: Backdrop) -> None:
     backdrop.change(spec("blur"), "cover")
     shown = Stage(backdrop).shown(item())
