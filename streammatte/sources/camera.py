@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -192,7 +193,7 @@ def _unfed(path: str) -> str:
     return f"{path} is a virtual camera that nobody feeds; start the program that does, first"
 
 
-class _Drained:
+class _Drained(ABC):
     """What captures have in common that FFmpeg hands packets of: the newest is decoded alone."""
 
     def __init__(self, container: Any, name: str, wish: Wish) -> None:
@@ -226,17 +227,17 @@ class _Drained:
             return None  # a damaged JPEG; the next one will do
         return self._converter.frame(frames[-1], self._captured(packet)) if frames else None
 
+    @abstractmethod
     def _packet(self, timeout: float) -> Any:
         """Return the next packet; ``None`` if none comes in time, or a damaged one.
 
         Raises:
             InputError: if the camera is lost.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _captured(self, packet: Any) -> float:
         """Return when a packet was captured, by the monotonic clock; 0 if nobody knows."""
-        raise NotImplementedError
 
     def _next_packet(self) -> Any:
         """Return the next packet, ``None`` for a damaged one, at once.
