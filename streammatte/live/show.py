@@ -129,6 +129,7 @@ class Show:
         self._asleep = False
         self._unread = 0.0
         self._unseen = 0
+        self._helper: threading.Thread | None = None
         self._rates = {"pictures": Rate(), "network": Rate()}
         self._processor = Processor()
         self.beat = Beat("starting", 0.0, 0.0, None, 0, 0, 0.0, 0)
@@ -152,6 +153,8 @@ class Show:
         end = time.monotonic() + ENDING
         for worker in self._workers:
             worker.join(timeout=max(0.0, end - time.monotonic()))
+        if self._helper is not None:
+            self._helper.join(ENDING)
         self.intake.feed.close()
         self.backdrop.close()
         if not any(worker.is_alive() for worker in self._workers):
@@ -365,14 +368,20 @@ class Show:
         if not known or any(known):
             self._unread = now
             if self._asleep:
-                self._wake()
+                self._aside(self._wake)
         elif not self._unread:
             self._unread = now
         elif not self._asleep and now - self._unread > UNREAD:
-            self._sleep()
+            self._asleep = True
+            self._aside(self._sleep)
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Do on another thread what takes up to a second, while pictures leave, if it is free."""
+        if self._helper is None or not self._helper.is_alive():
+            self._helper = threading.Thread(target=work, name="streammatte-wake", daemon=True)
+            self._helper.start()
 
     def _sleep(self) -> None:
-        self._asleep = True
         self.intake.feed.close()
         self.exchange.clear()
 
