@@ -7,10 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.errors import UsageError
-from streammatte.options import NetworkOptions, Quality, parse_size
-from streammatte.runtimes import RUNTIMES
+from streammatte.options import Quality
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_camera(parser)
     _add_outputs(parser)
     _add_picture(parser)
-    _add_network(parser)
+    add_network(parser)
     _add_control(parser)
     _add_behaviour(parser)
 
@@ -112,34 +112,6 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_network(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("network")
-    group.add_argument(
-        "--model", default="selfie", metavar="NAME", help="see 'streammatte models list' (selfie)"
-    )
-    group.add_argument("--weights", metavar="FILE", help="instead of the model's own")
-    group.add_argument(
-        "--commercial-only",
-        action="store_true",
-        help="refuse networks that may not be used commercially",
-    )
-    group.add_argument(
-        "--size",
-        metavar="N",
-        help="the network's input in pixels: its shorter side, or HEIGHTxWIDTH (the model's own)",
-    )
-    group.add_argument(
-        "--runtime", default="auto", metavar="NAME", help=f"{', '.join(RUNTIMES)} (auto)"
-    )
-    group.add_argument(
-        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... (auto)"
-    )
-    group.add_argument(
-        "--precision", choices=("auto", "fp32", "fp16"), default="auto", help="(auto)"
-    )
-    group.add_argument("--require-gpu", action="store_true", help="fail rather than run on the CPU")
-
-
 def _add_control(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("control")
     group.add_argument(
@@ -207,15 +179,7 @@ def _options(arguments: Any) -> LiveOptions:
             model=arguments.model,
             quality=arguments.quality,
         ),
-        network=NetworkOptions(
-            weights=arguments.weights,
-            commercial_only=arguments.commercial_only,
-            size=None if arguments.size is None else parse_size(arguments.size),
-            runtime=arguments.runtime,
-            device=arguments.device,
-            precision=arguments.precision,
-            require_gpu=arguments.require_gpu,
-        ),
+        network=network_options(arguments),
         align=arguments.align,
         rate=None if arguments.fps is None else _rate(arguments.fps),
         governed=arguments.governed,

@@ -6,7 +6,6 @@ With ``--json``, standard output gets one JSON object a line; ``event`` says whi
 
 from __future__ import annotations
 
-import json as jsonlib
 import os
 import select
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streammatte.cli import console
 from streammatte.cli.console import one_line
-from streammatte.errors import OutputError
+from streammatte.cli.progress import write_event
 from streammatte.live.events import Beat, Entered, Event, LiveReport, Started
 
 if TYPE_CHECKING:
@@ -70,17 +69,10 @@ class _Silent:
 
 class _Json(_Silent):
     def tell(self, event: Event) -> None:
-        self._write(type(event).__name__.lower(), asdict(event))
+        write_event(type(event).__name__.lower(), asdict(event))
 
     def done(self, report: LiveReport) -> None:
-        self._write("done", report.as_dict())
-
-    @staticmethod
-    def _write(name: str, values: dict[str, Any]) -> None:
-        try:
-            console.out(jsonlib.dumps({"event": name, **values}) + "\n")
-        except BrokenPipeError as error:
-            raise OutputError("whoever read the events of --json is gone; stopped") from error
+        write_event("done", report.as_dict())
 
 
 class _Lines(_Silent):

@@ -77,17 +77,22 @@ class _Silent:
 
 class _Json:
     def tell(self, event: Event) -> None:
-        self._write(type(event).__name__.lower(), asdict(event))
+        write_event(type(event).__name__.lower(), asdict(event))
 
     def done(self, report: Report) -> None:
-        self._write("done", report.as_dict())
+        write_event("done", report.as_dict())
 
-    @staticmethod
-    def _write(name: str, values: dict[str, Any]) -> None:
-        try:
-            console.out(jsonlib.dumps({"event": name, **values}) + "\n")
-        except BrokenPipeError as error:
-            raise OutputError("whoever read the events of --json is gone; stopped") from error
+
+def write_event(name: str, values: dict[str, Any]) -> None:
+    """Write an event of ``--json``: one object, on a line of its own.
+
+    Raises:
+        OutputError: if whoever read them is gone.
+    """
+    try:
+        console.out(jsonlib.dumps({"event": name, **values}) + "\n")
+    except BrokenPipeError as error:
+        raise OutputError("whoever read the events of --json is gone; stopped") from error
 
 
 class _Plain(_Silent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args
 
+from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
 from streammatte.errors import UsageError
@@ -13,7 +14,6 @@ from streammatte.options import (
     Decontaminate,
     EncodeOptions,
     MatteOptions,
-    NetworkOptions,
     Quality,
     Refine,
     RenderOptions,
@@ -23,9 +23,7 @@ from streammatte.options import (
     make_window,
     parse_bitrate,
     parse_every,
-    parse_size,
 )
-from streammatte.runtimes import RUNTIMES
 
 NAME = "render"
 USAGE = "streammatte render IN --bg BACKGROUND [-o OUT] [options]"
@@ -113,39 +111,10 @@ def _add_matte(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("network")
-    group.add_argument(
-        "--model",
-        default="selfie",
-        metavar="NAME",
-        help="see 'streammatte models list'; or a folder, a .safetensors, an .onnx (selfie)",
-    )
-    group.add_argument(
-        "--weights", metavar="FILE", help="instead of the model's own; 'random' for speed tests"
-    )
-    group.add_argument(
-        "--commercial-only",
-        action="store_true",
-        help="refuse networks that may not be used commercially",
-    )
-    group.add_argument(
-        "--size",
-        metavar="N",
-        help="the network's input in pixels: its shorter side, or HEIGHTxWIDTH (the model's own)",
-    )
+    group = add_network(parser)
     group.add_argument(
         "--every", default="1", metavar="N", help="show it every N-th frame only, or auto (1)"
     )
-    group.add_argument(
-        "--runtime", default="auto", metavar="NAME", help=f"{', '.join(RUNTIMES)} (auto)"
-    )
-    group.add_argument(
-        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... (auto)"
-    )
-    group.add_argument(
-        "--precision", choices=("auto", "fp32", "fp16"), default="auto", help="(auto)"
-    )
-    group.add_argument("--require-gpu", action="store_true", help="fail rather than run on the CPU")
     group.add_argument(
         "--batch", type=int, metavar="N", help="frames at once (what the runtime gains from)"
     )
@@ -212,17 +181,8 @@ def _options(arguments: Any) -> RenderOptions:
     return RenderOptions(
         background=BackgroundSpec.parse(arguments.bg),
         fit=arguments.bg_fit,
-        network=NetworkOptions(
-            model=arguments.model,
-            weights=arguments.weights,
-            commercial_only=arguments.commercial_only,
-            size=None if arguments.size is None else parse_size(arguments.size),
-            runtime=arguments.runtime,
-            device=arguments.device,
-            precision=arguments.precision,
-            require_gpu=arguments.require_gpu,
-            every=parse_every(arguments.every),
-            batch=arguments.batch,
+        network=network_options(
+            arguments, every=parse_every(arguments.every), batch=arguments.batch
         ),
         matte=MatteOptions(
             quality=arguments.quality,
