@@ -58,10 +58,15 @@ _LUMA_WEIGHTS = {  # Kr, Kb
     Matrix.BT2020: (0.2627, 0.0593),
 }
 
+FLOAT = 32
+"""The depth of float32 samples: black is 0, white 1, nothing is clipped."""
 UNSPECIFIED = 2
 PRIMARIES_BT709 = 1
 PRIMARIES_BT2020 = 9
 TRANSFER_BT709 = 1
+TRANSFER_GAMMA22 = 4
+TRANSFER_GAMMA28 = 5
+TRANSFER_LINEAR = 8
 TRANSFER_SRGB = 13
 TRANSFER_PQ = 16
 TRANSFER_HLG = 18
@@ -86,6 +91,13 @@ class Colour:
     """``True``: chroma lies between luma columns (JPEG); ``False``: on the even ones (MPEG-2)."""
     assumed: str = ""
     """What the source left untagged and was taken for granted, in words; empty if nothing."""
+    space: str = ""
+    """The colour space's name in the OpenColorIO configuration, where that rules; else empty."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether samples are proportional to light."""
+        return self.transfer == TRANSFER_LINEAR
 
     @property
     def is_hdr(self) -> bool:
@@ -102,11 +114,17 @@ class Colour:
         words = [self.matrix.label, "full" if self.full_range else "limited"]
         if self.is_hdr:
             words.append("PQ" if self.transfer == TRANSFER_PQ else "HLG")
+        if self.is_linear:
+            words = [*(["BT.2020"] if self.is_wide else []), "linear light"]
+        if self.space:
+            words = [self.space]
         return " ".join(words)
 
 
 SRGB = Colour(Matrix.RGB, full_range=True, primaries=PRIMARIES_BT709, transfer=TRANSFER_SRGB)
 """What an image file without a profile is."""
+LINEAR = Colour(Matrix.RGB, full_range=True, primaries=PRIMARIES_BT709, transfer=TRANSFER_LINEAR)
+"""What an OpenEXR file without chromaticities is."""
 
 
 def resolve(
@@ -146,6 +164,8 @@ def rgb_from_samples(colour: Colour, depth: int) -> Floats:
         float32 ``[3, 4]``: ``rgb = m[:, :3] @ samples + m[:, 3]``; samples in the order Y, Cb, Cr
         or, for ``Matrix.RGB``, R, G, B.
     """
+    if depth == FLOAT:
+        return np.eye(3, 4, dtype=np.float32)
     peak = 2.0**depth - 1
     if colour.matrix is Matrix.RGB:
         if colour.full_range:
@@ -179,19 +199,24 @@ def samples_from_rgb(colour: Colour, depth: int) -> Floats:
 
 def black_level(colour: Colour, depth: int) -> int:
     """Return the luma (or R, G, B) sample of black."""
-    return 0 if colour.full_range else 16 << (depth - 8)
+    return 0 if colour.full_range or depth == FLOAT else 16 << (depth - 8)
 
 
 def white_level(colour: Colour, depth: int) -> int:
     """Return the luma (or R, G, B) sample of nominal white."""
+    if depth == FLOAT:
+        return 1
     return (1 << depth) - 1 if colour.full_range else 235 << (depth - 8)
 
 
-# --- Between standard and high dynamic range ---------------------------------------------------
+# --- Light -------------------------------------------------------------------------------------
 
 SDR_WHITE_NITS = 203.0
 """Where SDR white is placed in HDR (BT.2408)."""
 HLG_PEAK_NITS = 1000.0
+BT1886 = 2.4
+"""The power that a reference monitor shows BT.709 and BT.601 with."""
+_GAMMAS = {TRANSFER_GAMMA22: 2.2, TRANSFER_GAMMA28: 2.8}
 
 _BT2020_FROM_BT709 = np.array(
     [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]], np.float32
@@ -199,7 +224,9 @@ _BT2020_FROM_BT709 = np.array(
 
 
 def needs_light(source: Colour, target: Colour) -> bool:
-    """Whether going from one to the other takes more than a matrix: HDR or wide primaries."""
+    """Whether going from one to the other takes more than a matrix: HDR, linear, wide primaries."""
+    if source.is_linear or target.is_linear:
+        return (source.transfer, source.is_wide) != (target.transfer, target.is_wide)
     return (source.is_hdr, source.is_wide) != (target.is_hdr, target.is_wide) or (
         source.is_hdr and source.transfer != target.transfer
     )
@@ -209,23 +236,70 @@ def through_light(rgb: Floats, source: Colour, target: Colour) -> Floats:
     """Carry R'G'B' from one transfer function and set of primaries to another.
 
     Works in display light: SDR white is 203 cd/m2, HLG is shown on a 1000 cd/m2 display. What is
-    brighter than the target can show rolls off softly above 80 % of its white.
+    brighter than an SDR target can show rolls off softly above 80 % of its white, if it comes from
+    HDR or linear light.
 
     Args:
-        rgb: float32 ``[..., 3]``, non-linear, nominally 0..1.
+        rgb: float32 ``[..., 3]``, nominally 0..1; linear light knows no limits.
         source: The transfer function and primaries ``rgb`` has.
         target: Those it gets.
 
     Returns:
-        float32 ``[..., 3]``, non-linear, 0..1.
+        float32 ``[..., 3]``; 0..1 unless it is linear.
     """
-    light = _to_nits(np.clip(rgb, 0, 1), source)
-    if source.is_hdr and not target.is_hdr:
-        light = SDR_WHITE_NITS * _roll_off(light / SDR_WHITE_NITS)
+    if source.is_linear or target.is_linear:
+        light = to_linear(rgb, source)
+    else:
+        light = _to_nits(np.clip(rgb, 0, 1), source) / np.float32(SDR_WHITE_NITS)
+    if not (target.is_hdr or target.is_linear) and (source.is_hdr or source.is_linear):
+        light = _roll_off(light)
     if source.is_wide != target.is_wide:
         primaries = _BT2020_FROM_BT709 if target.is_wide else np.linalg.inv(_BT2020_FROM_BT709)
-        light = np.maximum(light @ primaries.T.astype(np.float32), 0)
-    return np.clip(_from_nits(light, target), 0, 1).astype(np.float32)
+        light = light @ primaries.T.astype(np.float32)
+        light = light if target.is_linear else np.maximum(light, 0)
+    if target.is_linear:
+        return np.asarray(light, np.float32)
+    if source.is_linear:
+        return np.clip(from_linear(light, target), 0, 1)
+    return np.clip(_from_nits(light * np.float32(SDR_WHITE_NITS), target), 0, 1).astype(np.float32)
+
+
+def to_linear(rgb: Floats, colour: Colour) -> Floats:
+    """Return linear light, in the same primaries: 1 is SDR white, 203 cd/m2; nothing is clipped.
+
+    BT.709 and its heirs are what a reference monitor shows of them: a power of 2.4 (BT.1886 with a
+    black of 0). Negative values are mirrored, so that every value comes back from ``from_linear``.
+
+    Args:
+        rgb: float32 ``[..., 3]``.
+        colour: Its transfer function; PQ and HLG are clipped to 0..1.
+    """
+    if colour.is_linear:
+        return rgb
+    if colour.is_hdr:
+        return np.asarray(_to_nits(np.clip(rgb, 0, 1), colour) / SDR_WHITE_NITS, np.float32)
+    size = np.abs(rgb)
+    if colour.transfer == TRANSFER_SRGB:
+        low, high = size / np.float32(12.92), ((size + 0.055) / 1.055) ** np.float32(2.4)
+        light = np.where(size <= 0.04045, low, high)  # noqa: PLR2004  IEC 61966-2-1
+    else:
+        light = size ** np.float32(_GAMMAS.get(colour.transfer, BT1886))
+    return np.copysign(light, rgb).astype(np.float32)
+
+
+def from_linear(light: Floats, colour: Colour) -> Floats:
+    """Return the inverse of ``to_linear``; only PQ and HLG are clipped."""
+    if colour.is_linear:
+        return light
+    if colour.is_hdr:
+        return _from_nits(np.maximum(light, 0) * np.float32(SDR_WHITE_NITS), colour)
+    size = np.abs(light)
+    if colour.transfer == TRANSFER_SRGB:
+        high = np.float32(1.055) * size ** np.float32(1 / 2.4) - np.float32(0.055)
+        rgb = np.where(size <= 0.0031308, size * np.float32(12.92), high)  # noqa: PLR2004
+    else:
+        rgb = size ** np.float32(1 / _GAMMAS.get(colour.transfer, BT1886))
+    return np.copysign(rgb, light).astype(np.float32)
 
 
 def _to_nits(signal: Floats, colour: Colour) -> Floats:

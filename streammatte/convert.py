@@ -31,7 +31,8 @@ def convert(picture: Picture, layout: Layout, colour: Colour) -> Picture:
     """
     if (picture.layout, _meaning(picture.colour)) == (layout, _meaning(colour)):
         return picture
-    if picture.layout.family == layout.family and _meaning(picture.colour) == _meaning(colour):
+    same = picture.layout.family == layout.family and _meaning(picture.colour) == _meaning(colour)
+    if same and not (picture.layout.is_float or layout.is_float):
         planes = [
             _deepen(plane, picture.layout, layout, colour, chroma=index > 0)
             for index, plane in enumerate(_resample_chroma(picture, layout))
@@ -78,11 +79,13 @@ def from_rgb(rgb: Floats, layout: Layout, colour: Colour) -> Picture:
 def _meaning(colour: Colour) -> tuple[Any, ...]:
     """Return the part of a colour that a conversion must heed; BT.601's two names are one."""
     matrix = Matrix.SMPTE170M if colour.matrix is Matrix.BT470BG else colour.matrix
-    hdr = colour.transfer if colour.is_hdr else 0
+    hdr = colour.transfer if colour.is_hdr or colour.is_linear else 0
     return matrix, colour.full_range, hdr, colour.is_wide
 
 
 def _rounded(plane: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    if layout.is_float:
+        return plane
     return np.asarray(np.clip(np.rint(plane), 0, layout.peak), layout.dtype)
 
 

@@ -1,7 +1,8 @@
 """What travels down the pipeline: pictures, frames (a picture in time) and mattes.
 
-A picture stays what the decoder made of it, planar Y'CbCr or G'B'R' at its own depth; numpy sees
-the very memory that FFmpeg reads and writes, so nothing is copied on the way to the encoder.
+A picture stays what the decoder made of it, planar Y'CbCr or G'B'R' at its own depth, or R, G and
+B in floating point; numpy sees the very memory that FFmpeg reads and writes, so nothing is copied
+on the way to the encoder.
 """
 
 from __future__ import annotations
@@ -9,34 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
+import cv2
 import numpy as np
 
-from streammatte.colour import Colour, Matrix, display_curve
+from streammatte.colour import FLOAT, Colour, Matrix, display_curve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
-    Plane = NDArray[np.unsignedinteger[Any]]
+    Plane = NDArray[Any]
 
 
 _DEPTHS = (8, 9, 10, 12, 14, 16)
+_NO_HEADER: Mapping[str, Any] = MappingProxyType({})
 _FORMATS = frozenset(av.video.format.names)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How samples are stored: always planar, little-endian, 8 to 16 bits."""
+    """How samples are stored: always planar, little-endian, 8 to 16 bits, or float32."""
 
     family: Literal["yuv", "rgb"]
     depth: int
-    """Bits a sample: 8, 9, 10, 12, 14 or 16; above 8 in the low bits of a uint16."""
+    """Bits a sample: 8, 9, 10, 12, 14 or 16; above 8 in the low bits of a uint16. 32 is float32,
+    of R, G and B only: black is 0, white 1, and what is brighter or negative stays so."""
     chroma_x: int = 0
     """log2 of how many luma columns share a chroma sample: 0 or 1."""
     chroma_y: int = 0
@@ -45,15 +50,17 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Refuse what no FFmpeg format stores."""
-        if self.depth not in _DEPTHS:
-            raise ValueError(f"depth must be 8, 9, 10, 12, 14 or 16, got {self.depth}")
+        if self.depth not in (*_DEPTHS, FLOAT):
+            raise ValueError(f"depth must be 8, 9, 10, 12, 14, 16 or 32, got {self.depth}")
+        if self.is_float and self.family != "rgb":
+            raise ValueError("only R, G and B are stored in floating point")
         if self.chroma_x not in (0, 1) or self.chroma_y not in (0, 1):
             raise ValueError(f"no such chroma subsampling: {self.chroma_x}, {self.chroma_y}")
 
     @property
     def name(self) -> str:
         """FFmpeg's name for it, such as ``yuv420p10le`` or ``gbrap``."""
-        tail = "" if self.depth == 8 else f"{self.depth}le"  # noqa: PLR2004
+        tail = {8: "", FLOAT: "f32le"}.get(self.depth, f"{self.depth}le")
         if self.family == "rgb":
             return ("gbrap" if self.alpha else "gbrp") + tail
         ratio = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440"}
@@ -61,14 +68,21 @@ class Layout:
         return f"{letters}{ratio[self.chroma_x, self.chroma_y]}p{tail}"
 
     @property
-    def dtype(self) -> type[np.uint8 | np.uint16]:
+    def is_float(self) -> bool:
+        """Whether samples are float32."""
+        return self.depth == FLOAT
+
+    @property
+    def dtype(self) -> type[np.uint8 | np.uint16 | np.float32]:
         """The numpy type of a sample."""
+        if self.is_float:
+            return np.float32
         return np.uint8 if self.depth == 8 else np.uint16  # noqa: PLR2004
 
     @property
     def peak(self) -> int:
-        """The largest sample value."""
-        return (1 << self.depth) - 1
+        """The largest sample value; for floating point, white and an opaque alpha."""
+        return 1 if self.is_float else (1 << self.depth) - 1
 
     @property
     def neutral(self) -> int:
@@ -96,8 +110,11 @@ class Layout:
         Packed, semi-planar, palette and big-endian formats map to their planar relatives.
 
         Raises:
-            ValueError: for formats that no such layout holds: floating point, Bayer, XYZ, on a GPU.
+            ValueError: for formats that no such layout holds: other floating point, Bayer, XYZ, on
+                a GPU.
         """
+        if pixel_format in ("gbrpf32le", "gbrapf32le"):
+            return Layout("rgb", FLOAT, alpha=pixel_format == "gbrapf32le")
         fmt = av.VideoFormat(pixel_format, 64, 64)
         depth = max((component.bits for component in fmt.components), default=0)
         unknown = fmt.is_bayer or pixel_format.startswith("xyz") or "f16" in fmt.name
@@ -115,7 +132,9 @@ class Layout:
 
 @lru_cache(maxsize=256)
 def _stored(layout: Layout) -> Layout:
-    deeper = [depth for depth in _DEPTHS if depth >= layout.depth]
+    deeper = [depth for depth in (*_DEPTHS, FLOAT) if depth >= layout.depth]
+    if layout.family == "yuv":
+        deeper = deeper[:-1]
     offers = [replace(layout, depth=depth) for depth in deeper]
     offers += [replace(offer, chroma_x=0, chroma_y=0) for offer in offers]
     return next(offer for offer in offers if offer.name in _FORMATS)
@@ -130,7 +149,8 @@ class Picture:
     layout: Layout
     colour: Colour
     planes: tuple[Plane, ...]
-    """Y, Cb, Cr or G, B, R: views ``[rows, columns]`` of uint8 or uint16; chroma subsampled."""
+    """Y, Cb, Cr or G, B, R: views ``[rows, columns]`` of uint8 or uint16; chroma subsampled. Or
+    G, B, R of float32."""
     alpha: Plane | None = None
     """``[rows, columns]`` over the full range of the layout's depth, straight; or ``None``."""
 
@@ -182,6 +202,8 @@ class Picture:
         Returns:
             uint8 R'G'B' ``[height, width, 3]``, C-contiguous.
         """
+        if self.layout.is_float:
+            return self._float_view(width, height)
         yuv = self.colour.matrix is not Matrix.RGB
         small = scaler.reformat(
             self.native,
@@ -197,6 +219,13 @@ class Picture:
         rgb = np.ascontiguousarray(small.to_ndarray())
         return np.asarray(display_curve(self.colour)[rgb] if self.colour.is_hdr else rgb, np.uint8)
 
+    def _float_view(self, width: int, height: int) -> NDArray[np.uint8]:
+        from streammatte.colour import SRGB, through_light
+
+        green, blue, red = (_resized(plane, width, height) for plane in self.planes)
+        rgb = through_light(np.stack([red, green, blue], -1), self.colour, SRGB)
+        return np.asarray(np.rint(np.clip(rgb, 0, 1) * 255), np.uint8)
+
     def scaled(self, width: int, height: int, layout: Layout, scaler: VideoReformatter) -> Picture:
         """Return the picture at another size, its samples meaning what they meant.
 
@@ -206,6 +235,10 @@ class Picture:
             layout: Of the result; same family and depth, any chroma.
             scaler: Used from this thread alone.
         """
+        if self.layout.is_float:
+            planes = self.planes if self.alpha is None else (*self.planes, self.alpha)
+            small = [_resized(plane, width, height) for plane in planes]
+            return Picture.of(small, self.layout, self.colour)
         native = rescaled(self.native, (width, height), layout, self.colour, scaler)
         return Picture.over(native, self.colour)
 
@@ -217,6 +250,12 @@ class Picture:
         """
         whole = Layout(self.layout.family, self.layout.depth)
         return np.stack(self.scaled(width, height, whole, scaler).planes).astype(np.float32)
+
+
+def _resized(plane: Plane, width: int, height: int) -> NDArray[np.float32]:
+    smaller = width < plane.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=how), np.float32)
 
 
 def rescaled(
@@ -269,6 +308,21 @@ class Frame:
     """In units of ``time_base``; 0 where unknown."""
     time_base: Fraction
     """Seconds a tick."""
+    number: int | None = None
+    """Of a frame of an image sequence, as its file is numbered."""
+    header: Mapping[str, Any] = field(default_factory=lambda: _NO_HEADER)
+    """What a file of a sequence says beside its picture, such as its time code: goes along to a
+    sink that can keep it. The names are OpenEXR's."""
+    shown: Picture | None = None
+    """What a display would show, where the picture is not like that: a plate in linear light, or
+    in a camera's log. Of the same size; R'G'B' of 8 to 16 bits."""
+    layers: Mapping[str, Picture] = field(default_factory=lambda: _NO_HEADER)
+    """On the way to the sink: all passes that are wanted, by name; ``picture`` is the first."""
+
+    @property
+    def looks(self) -> Picture:
+        """What a network, or anything that compares colours by eye, should look at."""
+        return self.picture if self.shown is None else self.shown
 
     @property
     def seconds(self) -> float:
@@ -310,6 +364,12 @@ class VideoInfo:
     """Where it is decoded: ``cpu``, or ``cuda`` for an NVIDIA GPU."""
     still: bool = False
     """Whether this is a photograph rather than footage."""
+    first_number: int | None = None
+    """Of the first file, if this is an image sequence."""
+    digits: int = 0
+    """How many digits its files are numbered with, at least."""
+    timecode: str = ""
+    """Of the first frame, such as ``01:00:00:00``; empty if there is none."""
 
     @property
     def frames_expected(self) -> int | None:

@@ -48,6 +48,14 @@ Subject = Literal["all", "largest"]
 Precision = Literal["auto", "fp32", "fp16"]
 Every = int | Literal["auto"]
 Decoder = Literal["auto", "cpu", "cuda"]
+Pass = Literal["comp", "matte", "fgr", "premult", "confidence"]
+Alpha = Literal["straight", "premult"]
+Despill = Literal["off", "green", "blue", "auto"]
+Missing = Literal["hold", "skip", "fail"]
+Compression = Literal["none", "rle", "zips", "zip", "piz", "dwaa"]
+Purpose = Literal[
+    "premiere", "resolve", "ae", "nuke", "web", "obs", "unreal", "packed", "corridorkey"
+]
 Time = str | float | Fraction
 """``[hours:]minutes:seconds``, or seconds."""
 
@@ -410,6 +418,75 @@ class MatteOptions:
 
 
 @dataclass(frozen=True)
+class EdgeOptions:
+    """What is done to edges by hand, in lines of a 1080-line picture."""
+
+    choke: float = 0.0
+    """How far they move inwards; outwards, if negative."""
+    feather: float = 0.0
+    """Standard deviation of the blur that softens them."""
+    gamma: float = 1.0
+    """Above 1, soft pixels become more opaque."""
+
+    def __bool__(self) -> bool:
+        return (self.choke, self.feather, self.gamma) != (0, 0, 1)
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """How the subject's colours meet the background's."""
+
+    despill: Despill = "off"
+    """Of which colour the key screen was whose light is taken out of the subject."""
+    despill_amount: float = 1.0
+    """How much of it, 0 to 1."""
+    light_wrap: float = 0.0
+    """How much of the background's light reaches round edges, 0 to 1."""
+
+    def __bool__(self) -> bool:
+        return self.despill != "off" or self.light_wrap > 0
+
+
+@dataclass(frozen=True)
+class ColourOptions:
+    """What layers are put together in; see ``light``."""
+
+    linear: bool = False
+    """In linear light."""
+    ocio: str | None = None
+    """An OpenColorIO configuration: a path, or a built-in one as ``ocio://NAME``; ``$OCIO`` if
+    only spaces are given."""
+    input_space: str | None = None
+    working_space: str | None = None
+    output_space: str | None = None
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
+    """How image sequences are read and written."""
+
+    frames: tuple[int, int] | None = None
+    """First and last number that are wanted; ``None`` for all that are there."""
+    start_number: int | None = None
+    """Of the first frame that is written; ``None`` for the source's own."""
+    missing: Missing = "fail"
+    """What happens to numbers whose file is not there: the frame before is held, or they are
+    skipped, or the render fails."""
+    handles: int = 0
+    """Frames before and after ``frames`` that are rendered as well."""
+    rate: Fraction | None = None
+    """Frames a second of a sequence that does not say it itself; 24 if nothing does."""
+    compression: Compression = "zips"
+    """Of OpenEXR's colours; mattes are never compressed with loss."""
+    full_float: bool = False
+    """32 bits a sample rather than 16."""
+    multilayer: bool = False
+    """All passes in one OpenEXR file a frame."""
+    skip_existing: bool = False
+    """Leave alone what is there already, and render the rest."""
+
+
+@dataclass(frozen=True)
 class RenderOptions:
     """Everything ``render`` can be told besides what to read and where to write."""
 
@@ -421,6 +498,19 @@ class RenderOptions:
     decoder: Decoder = "auto"
     """What decodes the footage: ``cuda`` is an NVIDIA GPU, ``auto`` the CPU for now."""
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    passes: tuple[Pass, ...] = ("comp",)
+    """What is written, each to a file of its own unless it is one OpenEXR file."""
+    alpha: Alpha | None = None
+    """Whether colours that have an alpha are multiplied by it; ``None`` for what the file's kind
+    is known for: OpenEXR is, video is not."""
+    edges: EdgeOptions = field(default_factory=EdgeOptions)
+    look: LookOptions = field(default_factory=LookOptions)
+    colour: ColourOptions = field(default_factory=ColourOptions)
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
+    mask_override: str | None = None
+    """A sequence or a video of mattes that an artist made, for the frames that it has."""
+    purpose: Purpose | None = None
+    """Where the result goes: sets what is left open here; see ``delivery``."""
     overwrite: bool = False
     serial: bool = False
     """Run all stages on the calling thread."""

@@ -10,18 +10,19 @@ import itertools
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streammatte.cutout import Cutout
 from streammatte.errors import InputError
+from streammatte.light import open_working
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
 from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
-from streammatte.sinks import default_output, open_sink
+from streammatte.sinks import default_output, is_linear, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from streammatte.frames import Frame, Matte
+    from streammatte.light import Working
     from streammatte.models import Model
     from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
     from streammatte.runtimes import Runtime
@@ -161,29 +163,32 @@ def render(
     with open_source(where, options.window, options.decoder) as source:
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
+        stays = is_linear(path)
+        working = open_working(info, linear=options.colour.linear, stays=stays)
         with (
             _matting(source, options, meters, tell) as matting,
-            open_sink(path, source, options) as sink,
+            open_sink(path, source, options, working.outside(info)) as sink,
             Threads(serial=options.serial, waiting=lambda names: tell(Stopping(names))) as threads,
         ):
-            background = open_background(spec, options.fit, info, threads)
+            inside = working.inside(info)
+            background = open_background(spec, options.fit, inside, threads, working.adapt)
             coverage = matte.Coverage()
             tell(_start(where, path, matting, sink, source))
             started = time.perf_counter()
 
-            frames = threads.ahead(meters.watch("decode", matting.frames), "decode")
+            frames = _shown(matting.frames, working)
+            frames = threads.ahead(meters.watch("decode", frames), "decode")
             # Steadied mattes come in blocks: while one goes on, the next is made.
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
             seen = coverage.watch(matting.mattes(frames))
             mattes = threads.ahead(seen, "matte", capacity=room)
-            edges = _edges(options.matte, own=matting.engine is None)
-            if background is None:
-                results = composite.cut_out(mattes, edges)
-            else:
-                results = composite.over(mattes, background, meters, edges)
+            edges = _edges(options, own=matting.engine is None)
+            wanted = composite.Wanted(options.passes, _premultiplied(options, path), options.look)
+            results = composite.layers(mattes, background, meters, edges, wanted, working)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
+    weights = [*weights, *working.notes]
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     clock = _Clock(begun, started, time.perf_counter())
     return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
@@ -204,7 +209,7 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
         if options.decoder not in ("auto", source.info.decoder):
             for note in source.damage.notes:  # there is no report to say so
                 logging.getLogger("streammatte").warning(note)
-        edges = _edges(options.matte, own=matting.engine is None)
+        edges = _edges(options, own=matting.engine is None)
         frames = threads.ahead(matting.frames, "decode")
         for result in threads.ahead(matting.mattes(frames), "matte"):
             yield Cutout(result, edges)
@@ -282,11 +287,24 @@ def _matting(
         engine.runtime.close()
 
 
-def _edges(options: MatteOptions, *, own: bool) -> composite.Edges:
+def _edges(options: RenderOptions, *, own: bool) -> composite.Edges:
     """Return how edges are made; the footage's own alpha is as its maker wanted it."""
     if own:
-        return composite.Edges("fast", "off")
-    return composite.Edges(options.refined, options.decontaminated)
+        return composite.Edges("fast", "off", options.edges)
+    return composite.Edges(options.matte.refined, options.matte.decontaminated, options.edges)
+
+
+def _premultiplied(options: RenderOptions, path: Path) -> bool:
+    """Whether colours with alpha are multiplied by it: as asked, or as the file's kind has it."""
+    return (options.alpha or ("premult" if is_linear(path) else "straight")) == "premult"
+
+
+def _shown(frames: Iterator[Frame], working: Working) -> Iterator[Frame]:
+    """Add what a display would show to frames that are not like that themselves."""
+    for frame in frames:
+        shown = working.shown(frame.picture)
+        yield frame if shown is None else replace(frame, shown=shown)
+        del frame, shown
 
 
 def _steadied(mattes: Iterator[Matte], options: MatteOptions, meters: Meters) -> Iterator[Matte]:

@@ -11,14 +11,30 @@ from streammatte.sinks.base import Sink, check_target
 from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, plan
 
 if TYPE_CHECKING:
+    from streammatte.frames import VideoInfo
     from streammatte.options import RenderOptions
     from streammatte.sources import Source
 
-__all__ = ["CODECS", "Sink", "default_output", "open_sink"]
+__all__ = ["CODECS", "Sink", "default_output", "is_linear", "open_sink"]
 
 
-def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
+LINEAR_EXTENSIONS = (".exr",)
+"""Kinds of files that hold linear light."""
+
+
+def is_linear(path: Path) -> bool:
+    """Whether what is written under a name is in linear light."""
+    return path.suffix.lower() in LINEAR_EXTENSIONS
+
+
+def open_sink(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:
     """Open a sink for what is rendered from ``source``.
+
+    Args:
+        path: Where to.
+        source: The footage.
+        options: Everything else.
+        info: What the results are like.
 
     Raises:
         UsageError: if name, codec and options do not go together.
@@ -27,7 +43,6 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
     """
     from streammatte.sinks.image_file import ImageFile
 
-    info = source.info
     behind = Path(options.background.path) if options.background.kind == "file" else None
     check_target(path, info.path, behind, overwrite=options.overwrite)
     alpha = options.background.kind == "transparent"
@@ -39,16 +54,17 @@ def open_sink(path: Path, source: Source, options: RenderOptions) -> Sink:
                 f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
             )
         return ImageFile(path, info, alpha=alpha)
-    return _video(path, source, options.encode, alpha=alpha)
+    return _video(path, source, options.encode, info, alpha=alpha)
 
 
-def _video(path: Path, source: Source, options: EncodeOptions, *, alpha: bool) -> Sink:
+def _video(
+    path: Path, source: Source, options: EncodeOptions, info: VideoInfo, *, alpha: bool
+) -> Sink:
     """Open a video file; where an encoder in hardware does not open, one in software stands in."""
     from streammatte.sinks.nvenc import stand_in
     from streammatte.sinks.video_file import VideoFileSink
     from streammatte.sources.video_file import VideoFile
 
-    info = source.info
     tracks = source if isinstance(source, VideoFile) and not info.still else None
     try:
         return VideoFileSink(plan(path, info, options, alpha=alpha), info, options, tracks)

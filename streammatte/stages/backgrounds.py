@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streammatte.colour import SRGB, needs_light, through_light
+from streammatte.colour import FLOAT, SRGB
 from streammatte.convert import convert, from_rgb
 from streammatte.errors import InputError
 from streammatte.frames import Layout, Picture
@@ -23,16 +23,18 @@ from streammatte.sources.video_file import VideoFile
 from streammatte.stages.foreground import black, plane_alphas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from streammatte.colour import Colour
     from streammatte.frames import Frame, VideoInfo
     from streammatte.options import BackgroundFit as Fit
     from streammatte.options import BackgroundSpec
     from streammatte.threads import Threads
 
     Floats = NDArray[np.float32]
+    Adapt = Callable[[Picture, Layout, Colour], Picture]
 
 
 class Background(Protocol):
@@ -51,9 +53,16 @@ class Background(Protocol):
 
 
 def open_background(
-    spec: BackgroundSpec, fit: Fit, info: VideoInfo, threads: Threads
+    spec: BackgroundSpec, fit: Fit, info: VideoInfo, threads: Threads, adapt: Adapt = convert
 ) -> Background | None:
     """Open what ``spec`` names for footage like ``info``; ``None`` if nothing goes behind.
+
+    Args:
+        spec: What it is.
+        fit: How a file fills the frame.
+        info: The footage, or what layers are put together in; see ``light.Working``.
+        threads: Where a video is read ahead.
+        adapt: Brings a picture to the layout and colour of ``info``.
 
     Raises:
         InputError: if a file cannot be read.
@@ -61,7 +70,7 @@ def open_background(
     if spec.kind == "transparent":
         return None
     if spec.kind == "colour":
-        return Still(_solid(spec.rgb, info))
+        return Still(_solid(spec.rgb, info, adapt))
     if spec.kind == "blur":
         return Blur(spec.radius)
     try:
@@ -71,26 +80,29 @@ def open_background(
     if clip.info.still:
         with clip:
             picture = next(clip.frames()).picture
-        still = fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter())
+        still = fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter(), adapt)
         return Still(still, notes_on(clip))
-    return Clip(clip, fit, info, threads)
+    return Clip(clip, fit, info, threads, adapt)
 
 
-def _solid(rgb: tuple[int, int, int], info: VideoInfo) -> Picture:
+def _solid(rgb: tuple[int, int, int], info: VideoInfo, adapt: Adapt) -> Picture:
     pixel = np.full((2, 2, 3), rgb, np.float32) / np.float32(255)
-    if needs_light(SRGB, info.colour):
-        pixel = through_light(pixel, SRGB, info.colour)
     layout = info.layout.with_alpha(alpha=False)
     picture = Picture.empty(info.width, info.height, layout, info.colour)
-    for target, plane in zip(
-        picture.planes, from_rgb(pixel, layout, info.colour).planes, strict=True
-    ):
+    # In floating point, so that what is converted is not rounded twice.
+    small = adapt(from_rgb(pixel, Layout("rgb", FLOAT), SRGB), layout, info.colour)
+    for target, plane in zip(picture.planes, small.planes, strict=True):
         target[:] = plane[0, 0]
     return picture
 
 
 def fitted(
-    picture: Picture, aspect: Fraction, fit: Fit, info: VideoInfo, scaler: VideoReformatter
+    picture: Picture,
+    aspect: Fraction,
+    fit: Fit,
+    info: VideoInfo,
+    scaler: VideoReformatter,
+    adapt: Adapt = convert,
 ) -> Picture:
     """Return a background's picture in the footage's size, layout and colour; clear is black.
 
@@ -102,6 +114,7 @@ def fitted(
         fit: How it fills the frame.
         info: The footage.
         scaler: Used from this thread alone.
+        adapt: Brings a picture to the footage's layout and colour.
     """
     target, own = info.layout.with_alpha(alpha=False), picture.layout
     size, (x, y) = fit_size((picture.width * aspect, picture.height), info, fit, step=2)
@@ -110,7 +123,7 @@ def fitted(
     picture = _on_black(picture.scaled(*size, layout, scaler))
     if size != (info.width, info.height):
         picture = _placed(picture, info, x, y)
-    return convert(picture, target, info.colour)
+    return adapt(picture, target, info.colour)
 
 
 def _on_black(picture: Picture) -> Picture:
@@ -121,7 +134,8 @@ def _on_black(picture: Picture) -> Picture:
     for index, coverage in enumerate(plane_alphas(picture, picture.alpha)):
         share = coverage / np.float32(picture.layout.peak)
         level = np.float32(black(picture)[index])
-        result.planes[index][:] = np.rint(level + share * (picture.planes[index] - level))
+        mixed = level + share * (picture.planes[index] - level)
+        result.planes[index][:] = mixed if layout.is_float else np.rint(mixed)
     return result
 
 
@@ -183,10 +197,17 @@ class Still:
 class Clip:
     """A video that plays at its own pace and starts over at its end."""
 
-    def __init__(self, clip: VideoFile, fit: Fit, info: VideoInfo, threads: Threads) -> None:
+    def __init__(
+        self, clip: VideoFile, fit: Fit, info: VideoInfo, threads: Threads, adapt: Adapt = convert
+    ) -> None:
         self._clip = clip
         self._fit = partial(
-            fitted, aspect=clip.info.pixel_aspect, fit=fit, info=info, scaler=VideoReformatter()
+            fitted,
+            aspect=clip.info.pixel_aspect,
+            fit=fit,
+            info=info,
+            scaler=VideoReformatter(),
+            adapt=adapt,
         )
         self._pictures = threads.ahead(self._played(), "background", capacity=2)
         self.notes: list[str] = []
@@ -296,4 +317,4 @@ def _grow(samples: Floats, target: NDArray[Any], peak: int) -> None:
     """Bring samples ``[h, w]`` to the size of a plane and write them there, rounded."""
     size = (target.shape[1], target.shape[0])
     scaled = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
-    target[:] = np.clip(np.rint(scaled), 0, peak)
+    target[:] = scaled if target.dtype == np.float32 else np.clip(np.rint(scaled), 0, peak)

@@ -6,16 +6,22 @@ Where alpha is 1 the result's sample is the camera's sample, bit for bit.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streammatte.colour import black_level, white_level
+from streammatte.colour import FLOAT, black_level, white_level
 from streammatte.convert import convert
-from streammatte.frames import Picture
+from streammatte.frames import Layout, Picture
+from streammatte.light import AS_IT_IS
+from streammatte.meters import Meters
+from streammatte.options import EdgeOptions, LookOptions
 from streammatte.stages import kernels, refine
+from streammatte.stages.edges import shaped
 from streammatte.stages.foreground import black, local_means, plane_alphas
+from streammatte.stages.look import despilled, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,12 +29,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streammatte.frames import Frame, Matte
-    from streammatte.meters import Meters
-    from streammatte.options import Decontaminate, Refine
+    from streammatte.light import Working
+    from streammatte.options import Decontaminate, Pass, Refine
     from streammatte.stages.backgrounds import Background
 
     Samples = NDArray[Any]
     Floats = NDArray[np.float32]
+
+
+_BLEND = {
+    "uint8": kernels.blend8,
+    "uint16": kernels.blend16,
+    "float32": kernels.blend_float,
+}
+LARGEST_HALF = 65504.0
+"""What no sample of an OpenEXR file in half precision goes beyond."""
 
 
 class Edges(NamedTuple):
@@ -39,6 +54,58 @@ class Edges(NamedTuple):
     decontaminate: Decontaminate = "fast"
     """How soft pixels get the subject's own colour, instead of the mixture with the old background
     that the camera saw; see ``stages.foreground``."""
+    by_hand: EdgeOptions = EdgeOptions()
+    """How they are moved, softened and bent at last."""
+
+
+class Wanted(NamedTuple):
+    """What becomes of layers."""
+
+    passes: tuple[Pass, ...] = ("comp",)
+    premultiplied: bool = False
+    """Whether the colours of a comp without a background are."""
+    look: LookOptions = LookOptions()
+    """How the subject's colours meet the background's."""
+
+
+def layers(
+    mattes: Iterable[Matte],
+    background: Background | None,
+    meters: Meters,
+    edges: Edges = Edges(),  # noqa: B008  it is frozen
+    wanted: Wanted = Wanted(),  # noqa: B008  likewise
+    working: Working = AS_IT_IS,
+) -> Iterator[Frame]:
+    """Make of every matte all pictures that are wanted.
+
+    Args:
+        mattes: What to composite.
+        background: What goes behind; ``None`` for nothing.
+        meters: Told what the parts take.
+        edges: How edges are made.
+        wanted: Which pictures.
+        working: What layers are put together in.
+
+    Yields:
+        The frames, ``layers`` having all pictures by name and ``picture`` being the first.
+    """
+    scaler = VideoReformatter()
+    for matte in mattes:
+        front = replace(matte.frame, picture=working.enter(matte.frame.picture))
+        behind = None
+        if background is not None and "comp" in wanted.passes:
+            with meters.measure("background"):
+                behind = background.behind(front, matte.alpha)
+        with meters.measure("foreground"):
+            means = _means(front.picture, matte.alpha, scaler, edges.decontaminate)
+        with meters.measure("enlarge"):
+            alpha = _alpha(matte, edges, scaler, front.picture.layout)
+        seen = _Seen(matte, front.picture, behind, alpha, means)
+        parts = _Parts(seen, edges, wanted, working)
+        pictures: dict[str, Picture] = {name: parts.picture(name) for name in wanted.passes}
+        first = pictures[wanted.passes[0]]
+        yield replace(matte.frame, picture=first, layers=pictures, shown=None)
+        del matte, front, behind, parts, pictures, first
 
 
 def over(
@@ -47,25 +114,8 @@ def over(
     meters: Meters,
     edges: Edges = Edges(),  # noqa: B008  it is frozen
 ) -> Iterator[Frame]:
-    """Put every matte's subject before the background.
-
-    Args:
-        mattes: What to composite.
-        background: What goes behind.
-        meters: Told what the parts take.
-        edges: How edges are made.
-    """
-    scaler = VideoReformatter()
-    for matte in mattes:
-        with meters.measure("background"):
-            behind = background.behind(matte.frame, matte.alpha)
-        with meters.measure("foreground"):
-            means = _means(matte.frame.picture, matte.alpha, scaler, edges.decontaminate)
-        with meters.measure("enlarge"):
-            alpha = full_size(matte, edges.refine, scaler)
-        picture = blend(matte.frame.picture, behind, alpha, means)
-        yield replace(matte.frame, picture=picture)
-        del matte, picture
+    """Put every matte's subject before the background; arguments as for ``layers``."""
+    return layers(mattes, background, meters, edges)
 
 
 def cut_out(
@@ -78,13 +128,102 @@ def cut_out(
     shows when the result is scaled; without, what is fully transparent is black. Either way
     nothing of the old background stays.
     """
-    scaler = VideoReformatter()
-    for matte in mattes:
-        picture = with_room(matte.frame.picture)
-        means = _means(picture, matte.alpha, scaler, edges.decontaminate)
-        alpha = full_size(matte, edges.refine, scaler)
-        yield replace(matte.frame, picture=isolate(picture, alpha, means))
-        del matte, picture
+    return layers(mattes, None, Meters(), edges)
+
+
+class _Seen(NamedTuple):
+    """All that is known of a frame."""
+
+    matte: Matte
+    front: Picture
+    behind: Picture | None
+    alpha: Samples
+    means: Floats | None
+
+
+class _Parts:
+    """One frame's layers, and the pictures that are made of them."""
+
+    def __init__(self, seen: _Seen, edges: Edges, wanted: Wanted, working: Working) -> None:
+        self._seen = seen
+        self._edges = edges
+        self._wanted = wanted
+        self._working = working
+
+    def picture(self, name: Pass) -> Picture:
+        """Return a pass, as a sink gets it."""
+        if name == "matte":
+            return self._grey(self._deep_alpha())
+        if name == "confidence":
+            return self._grey(_confidence(self._seen.matte, self._seen.front))
+        made = {"comp": self._comp, "fgr": self._foreground, "premult": self._premultiplied}[name]()
+        return self._working.leave(made)
+
+    def _comp(self) -> Picture:
+        _, front, behind, alpha, means = self._seen
+        if behind is None:
+            return self._premultiplied() if self._wanted.premultiplied else self._own
+        look = self._wanted.look
+        if not look:
+            return blend(front, behind, alpha, means)
+        own = convert(self._own, behind.layout, front.colour)
+        comp = blend(own, behind, alpha, None)
+        return wrapped(comp, behind, alpha, look.light_wrap) if look.light_wrap else comp
+
+    def _foreground(self) -> Picture:
+        return convert(self._own, self._own.layout.with_alpha(alpha=False), self._own.colour)
+
+    def _premultiplied(self) -> Picture:
+        return premultiplied(self._own)
+
+    @cached_property
+    def _own(self) -> Picture:
+        """The subject's own colours, straight, with its alpha."""
+        _, front, _, alpha, means = self._seen
+        own = isolate(with_room(front), alpha, means)
+        look = self._wanted.look
+        return own if look.despill == "off" else despilled(own, look.despill, look.despill_amount)
+
+    def _deep_alpha(self) -> Samples:
+        """Return the alpha in 16 bits or more, however few the plate has."""
+        matte, _, _, alpha, _ = self._seen
+        if alpha.dtype != np.uint8:
+            return alpha
+        return _alpha(matte, self._edges, VideoReformatter(), Layout("rgb", 16))
+
+    def _grey(self, samples: Samples) -> Picture:
+        layout = Layout("rgb", FLOAT if samples.dtype == np.float32 else 16)
+        return Picture.of([samples] * 3, layout, self._working.data)
+
+
+def _alpha(matte: Matte, edges: Edges, scaler: VideoReformatter, layout: Layout) -> Samples:
+    """Return a matte's alpha at the frame's size and in a layout's depth, its edges as wanted."""
+    alpha = full_size(matte, edges.refine, scaler, layout)
+    return shaped(alpha, edges.by_hand) if edges.by_hand else alpha
+
+
+def _confidence(matte: Matte, front: Picture) -> Samples:
+    """Return how sure a matte is at every pixel: 1 where it is 0 or 1, 0 where it is a half.
+
+    What was carried along the motion, rather than seen by the network, counts half.
+    """
+    sure = np.abs(2 * matte.alpha - 1) * np.float32(1 if matte.inferred else 0.5)
+    deep = Layout("rgb", FLOAT if front.layout.is_float else 16)
+    return refine.enlarge(sure, front.width, front.height, deep)
+
+
+def premultiplied(picture: Picture) -> Picture:
+    """Return a picture with alpha whose colours are multiplied by it; clear is black."""
+    assert picture.alpha is not None
+    result = Picture.empty(picture.width, picture.height, picture.layout, picture.colour)
+    assert result.alpha is not None
+    result.alpha[:] = picture.alpha
+    whole = np.float32(picture.layout.peak)
+    for index, coverage in enumerate(plane_alphas(picture, picture.alpha)):
+        level = black(picture)[index]
+        scaled = level + coverage / whole * (picture.planes[index] - level)
+        result.planes[index][:] = scaled if picture.layout.is_float else np.rint(scaled)
+    return result
 
 
 def with_room(picture: Picture) -> Picture:
@@ -94,19 +233,26 @@ def with_room(picture: Picture) -> Picture:
 
 
 def full_size(
-    matte: Matte, quality: Refine = "fast", scaler: VideoReformatter | None = None
+    matte: Matte,
+    quality: Refine = "fast",
+    scaler: VideoReformatter | None = None,
+    layout: Layout | None = None,
 ) -> Samples:
-    """Return a matte's alpha at the frame's size and depth: uint8 or uint16.
+    """Return a matte's alpha at the frame's size: uint8, uint16 or float32.
 
     Args:
         matte: The matte.
         quality: How it is enlarged; see ``refine``.
         scaler: Used from this thread alone; a new one if it is not given.
+        layout: Whose depth it gets; the frame's own if it is not given.
     """
     picture = matte.frame.picture
-    if quality == "fine":
-        return refine.enlarge_fine(matte.alpha, picture, scaler or VideoReformatter())
-    return refine.enlarge(matte.alpha, picture.width, picture.height, picture.layout)
+    layout = layout or picture.layout
+    if quality == "fine" and matte.alpha.shape != (picture.height, picture.width):
+        guide = matte.frame.looks
+        fine = refine.enlarge_fine(matte.alpha, guide, scaler or VideoReformatter())
+        return refine.in_depth(fine, layout)
+    return refine.enlarge(matte.alpha, picture.width, picture.height, layout)
 
 
 def _means(
@@ -126,8 +272,10 @@ def blend(front: Picture, behind: Picture, alpha: Samples, means: Floats | None)
         means: From ``foreground.local_means``, to correct the colours of soft pixels; or ``None``.
     """
     layout = front.layout.with_alpha(alpha=False)
+    if layout.is_float and means is not None:
+        front, means = convert(isolate(front, alpha, means), layout, front.colour), None
     result = Picture.empty(front.width, front.height, layout, front.colour)
-    kernel = kernels.blend8 if alpha.dtype == np.uint8 else kernels.blend16
+    kernel = _BLEND[alpha.dtype.name]
     for index, coverage in enumerate(plane_alphas(front, alpha)):
         planes = (result.planes[index], front.planes[index], behind.planes[index], coverage)
         kernel(*planes)
@@ -146,9 +294,10 @@ def isolate(front: Picture, alpha: Samples, means: Floats | None) -> Picture:
         if means is None:
             target[:] = np.where(coverage > 0, plane, plane.dtype.type(nothing[index]))
         else:
-            kernels.unmix(target, plane, coverage, means[index], *_limits(front, index))
+            unmix = kernels.unmix_float if layout.is_float else kernels.unmix
+            unmix(target, plane, coverage, means[index], *_limits(front, index))
     assert result.alpha is not None
-    opaque = np.iinfo(alpha.dtype).max
+    opaque = refine.opaque(alpha)
     if layout.peak == opaque:
         result.alpha[:] = alpha
     else:
@@ -159,6 +308,8 @@ def isolate(front: Picture, alpha: Samples, means: Floats | None) -> Picture:
 def _limits(picture: Picture, index: int) -> tuple[np.float32, np.float32]:
     """Return the least and greatest sample that an estimated colour may have."""
     depth, colour = picture.layout.depth, picture.colour
+    if picture.layout.is_float:
+        return np.float32(0), np.float32(LARGEST_HALF)
     if index == 0 or picture.layout.family == "rgb":
         return np.float32(black_level(colour, depth)), np.float32(white_level(colour, depth))
     if colour.full_range:

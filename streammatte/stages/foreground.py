@@ -56,12 +56,13 @@ def local_means(
     width = max(8, round(picture.width * height / picture.height))
     seen = picture.small(width, height, scaler)
     share = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    peak = float(max(seen.max(), 1)) if picture.layout.is_float else picture.layout.peak
     if quality == "fast":
-        return _blur_fusion(seen, share, black(picture), picture.layout.peak)
-    return _multi_level(seen, share, black(picture), picture.layout.peak)
+        return _blur_fusion(seen, share, black(picture), peak)
+    return _multi_level(seen, share, black(picture), peak)
 
 
-def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: int) -> Floats:
+def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: float) -> Floats:
     """Return two layers' local means: the first pass wide, the second narrow (Forte 2021)."""
     fallback = black[:, None, None]
     here, there = cv2.pow(share, _PURITY), cv2.pow(1 - share, _PURITY)
@@ -74,7 +75,7 @@ def _blur_fusion(seen: Floats, share: Floats, black: Floats, peak: int) -> Float
     return np.ascontiguousarray(np.stack([near, far], -1), np.float32)
 
 
-def _multi_level(seen: Floats, share: Floats, black: Floats, peak: int) -> Floats:
+def _multi_level(seen: Floats, share: Floats, black: Floats, peak: float) -> Floats:
     """Return the multi-level estimate; beyond it the subject's local means, as ``fast`` has them.
 
     What is solved for at coarse levels has the old room in it; where alpha is 0 that would show.

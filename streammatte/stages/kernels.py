@@ -1,8 +1,9 @@
 """The loops over samples, compiled by numba: serial, without the GIL, exact to rounding.
 
-Each is written once and compiled for uint8 and uint16 planes; plain row-by-row loops, because
+Each is written once and compiled for uint8 and uint16 planes (those named ``float`` for float32);
+plain row-by-row loops, because
 LLVM vectorises those and a parallel version was slower (``tools/benchmark`` tells). An alpha has
-the depth of its dtype: 255 or 65535 is opaque, whatever the depth of the picture.
+the depth of its dtype: 255 or 65535 (or 1.0) is opaque, whatever the depth of the picture.
 
 What keeps the loops fast, and is easily lost: rows whose samples numba knows to lie side by side
 (see ``whole``), indices that start at 0 (others are checked for being negative), and 32-bit
@@ -50,6 +51,19 @@ def blend8(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
 def blend16(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
     """``out = round(alpha * front + (1 - alpha) * back)``; planes uint16, alpha uint16."""
     _blend16(whole(out), whole(front), whole(back), whole(alpha), out.shape[1])
+
+
+def blend_float(out: Samples, front: Samples, back: Samples, alpha: Samples) -> None:
+    """The same in float32; exactly ``front`` where alpha is 1, exactly ``back`` where it is 0."""
+    _blend_float(whole(out), whole(front), whole(back), whole(alpha), out.shape[1])
+
+
+def unmix_float(
+    out: Samples, front: Samples, alpha: Samples, means: Floats, low: Scalar, high: Scalar
+) -> None:
+    """Write the subject's own colours in float32: as ``unmix``, which see for the arguments."""
+    limits = np.float32(low), np.float32(high)
+    _unmix_float(whole(out), whole(front), whole(alpha), out.shape[1], means, *limits)
 
 
 def thin(out: Samples, plane: Samples, step_x: int, step_y: int, cosited: bool) -> None:
@@ -204,6 +218,42 @@ def _blend16(out: Samples, front: Samples, back: Samples, alpha: Samples, width:
                 + np.uint32(32768)
             )
             out[y, x] = np.uint16(np.uint32(v + np.uint32(v >> np.uint32(16))) >> np.uint32(16))
+
+
+@compiled
+def _blend_float(out: Samples, front: Samples, back: Samples, alpha: Samples, width: int) -> None:
+    one = np.float32(1)
+    for y in range(out.shape[0]):
+        for x in range(width):
+            a = alpha[y, x]
+            # Choices: a product with 0 would keep what is infinite or no number.
+            mixed = a * front[y, x] + (one - a) * back[y, x]
+            mixed = front[y, x] if a >= one else mixed
+            out[y, x] = back[y, x] if a <= np.float32(0) else mixed
+
+
+@compiled
+def _unmix_float(
+    out: Samples,
+    front: Samples,
+    alpha: Samples,
+    width: int,
+    means: Floats,
+    low: Scalar,
+    high: Scalar,
+) -> None:
+    one = np.float32(1)
+    lines = np.empty((2, 2, width), np.float32)
+    held = np.full(2, -1)
+    for y in range(out.shape[0]):
+        upper, lower, below = _mean_lines(lines, held, means, y, out.shape[0])
+        for x in range(width):
+            a = alpha[y, x]
+            f = lines[upper, 0, x] + below * (lines[lower, 0, x] - lines[upper, 0, x])
+            b = lines[upper, 1, x] + below * (lines[lower, 1, x] - lines[upper, 1, x])
+            seen = front[y, x] if a > np.float32(0) else low
+            own = _own_colour(f, b, a, seen, low, high)
+            out[y, x] = front[y, x] if a >= one else own
 
 
 @compiled

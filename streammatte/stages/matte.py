@@ -118,7 +118,7 @@ def _viewed(
     scaler = VideoReformatter()
     for frame in frames:
         with meters.measure("network input"):
-            view = frame.picture.view(*size, scaler)
+            view = frame.looks.view(*size, scaler)
         yield frame, view
         del frame
 
@@ -213,7 +213,7 @@ def take_own(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Matte]:
     """Use the alpha that the footage brings along, at its full size."""
     scaler = VideoReformatter()
     for frame in frames:
-        yield Matte(frame, frame.picture.view(*size, scaler), own_alpha(frame.picture))
+        yield Matte(frame, frame.looks.view(*size, scaler), own_alpha(frame.picture))
         del frame
 
 

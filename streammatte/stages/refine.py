@@ -98,10 +98,16 @@ def enlarge(alpha: Floats, width: int, height: int, layout: Layout) -> Samples:
         layout: Of the frame.
 
     Returns:
-        ``[height, width]``: uint8 (255 is opaque) for 8-bit layouts, else uint16 (65535).
+        ``[height, width]``: uint8 (255 is opaque) for 8-bit layouts, float32 (1.0) for those in
+        floating point, else uint16 (65535).
     """
-    opaque = np.iinfo(layout.dtype).max
-    samples: Samples = np.rint(alpha * np.float32(opaque)).astype(layout.dtype)
+    if layout.is_float:
+        if alpha.shape == (height, width):
+            return alpha
+        large = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(np.clip(large, 0, 1), np.float32)
+    whole = 255 if layout.depth == 8 else 65535  # noqa: PLR2004
+    samples: Samples = np.rint(alpha * np.float32(whole)).astype(layout.dtype)
     if samples.shape == (height, width):
         return samples
     return np.asarray(cv2.resize(samples, (width, height), interpolation=cv2.INTER_CUBIC))
@@ -130,6 +136,22 @@ def enlarge_fine(alpha: Floats, picture: Picture, scaler: VideoReformatter) -> S
     chroma = (layout.chroma_x, layout.chroma_y, not picture.colour.centred_chroma)
     _sharpen(result, alpha, picture.planes, small, layout.peak, chroma)
     return result
+
+
+def opaque(alpha: Samples) -> float:
+    """Return the value that is opaque in an alpha of this dtype: 255, 65535 or 1."""
+    return 1.0 if alpha.dtype == np.float32 else float(np.iinfo(alpha.dtype).max)
+
+
+def in_depth(alpha: Samples, layout: Layout) -> Samples:
+    """Return an alpha in the depth that kernels take for a layout; see ``enlarge``."""
+    target = np.dtype(layout.dtype)
+    if alpha.dtype == target:
+        return alpha
+    share = alpha / np.float32(opaque(alpha))
+    if layout.is_float:
+        return np.asarray(share, np.float32)
+    return np.asarray(np.rint(share * (255 if target == np.uint8 else 65535)), target)
 
 
 def fast(alpha: Floats, picture: NDArray[np.uint8]) -> Floats:

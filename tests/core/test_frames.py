@@ -149,7 +149,7 @@ def test_every_format_of_ffmpeg_has_a_layout_or_is_refused() -> None:
             refused.add(name)
         else:
             assert layout.stored == layout
-    floats = {"grayf32le", "gbrpf32le", "gbrapf16le", "rgbaf16le", "yaf32le"}
+    floats = {"grayf32le", "gbrpf16le", "gbrapf16le", "rgbaf16le", "yaf32le"}
     assert {*floats, "bayer_rggb8", "xyz12le", "cuda", "vaapi", "gray32le"} <= refused
 
 

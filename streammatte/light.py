@@ -1,0 +1,194 @@
+"""What layers are put together in: the plate's own samples, or linear light in floating point.
+
+Most footage stays what it is, planar Y'CbCr, from the decoder to the encoder. Linear light is for
+compositors: ``--linear``, plates in OpenEXR, and what is written as OpenEXR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from streammatte.colour import (
+    FLOAT,
+    PRIMARIES_BT709,
+    SRGB,
+    TRANSFER_BT709,
+    TRANSFER_LINEAR,
+    Colour,
+    Matrix,
+    from_linear,
+    through_light,
+    to_linear,
+)
+from streammatte.convert import convert, from_rgb, to_rgb
+from streammatte.frames import Layout, Picture
+
+if TYPE_CHECKING:
+    from streammatte.frames import VideoInfo
+
+LIGHT = Layout("rgb", FLOAT)
+SHOWN = Layout("rgb", 16)
+
+
+class Working(Protocol):
+    """What layers are put together in, and the ways in and out."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed or lost on the way, one sentence each."""
+
+    @property
+    def data(self) -> Colour:
+        """What is said of the samples of a pass that is no colour, such as a matte."""
+
+    def inside(self, info: VideoInfo) -> VideoInfo:
+        """Return what footage is like inside: for backgrounds."""
+
+    def outside(self, info: VideoInfo) -> VideoInfo:
+        """Return what results of footage are like: for sinks."""
+
+    def enter(self, picture: Picture) -> Picture:
+        """Bring a plate's picture in."""
+
+    def adapt(self, picture: Picture, layout: Layout, colour: Colour) -> Picture:
+        """Bring in any other picture, such as a background's."""
+
+    def leave(self, picture: Picture) -> Picture:
+        """Give a result the meaning that the sink writes."""
+
+    def shown(self, picture: Picture) -> Picture | None:
+        """Return what a display would show of a plate's picture, if it is not like that itself."""
+
+
+class AsItIs:
+    """Layers are put together in the plate's own samples."""
+
+    def __init__(self, data: Colour = SRGB) -> None:
+        self._data = data
+
+    @property
+    def data(self) -> Colour:
+        """The plate's transfer function and primaries."""
+        return self._data
+
+    @property
+    def notes(self) -> list[str]:
+        """Nothing is lost."""
+        return []
+
+    def inside(self, info: VideoInfo) -> VideoInfo:
+        """Return it."""
+        return info
+
+    def outside(self, info: VideoInfo) -> VideoInfo:
+        """Return it."""
+        return info
+
+    def enter(self, picture: Picture) -> Picture:
+        """Return it."""
+        return picture
+
+    def adapt(self, picture: Picture, layout: Layout, colour: Colour) -> Picture:
+        """Convert it."""
+        return convert(picture, layout, colour)
+
+    def leave(self, picture: Picture) -> Picture:
+        """Return it."""
+        return picture
+
+    def shown(self, picture: Picture) -> Picture | None:  # noqa: ARG002  the contract
+        """Return nothing: it is."""
+        return None
+
+
+AS_IT_IS = AsItIs()
+
+
+class Linear:
+    """Layers are put together in linear light, float32 R, G and B in the plate's primaries.
+
+    1 is white. What leaves is linear, too, or has the plate's transfer function again: where only
+    the plate is seen, its values come back. The curves are those of ``colour.to_linear``.
+    """
+
+    def __init__(self, plate: Colour, *, stays: bool) -> None:
+        """Prepare the way in and out.
+
+        Args:
+            plate: What the plate's samples mean.
+            stays: Whether what is written is linear as well.
+        """
+        self._light = Colour(Matrix.RGB, True, plate.primaries, TRANSFER_LINEAR)
+        curve = TRANSFER_BT709 if plate.is_linear else plate.transfer
+        primaries = PRIMARIES_BT709 if plate.is_linear and not plate.is_wide else plate.primaries
+        coded = Colour(Matrix.RGB, True, primaries, curve)
+        self._out = self._light if stays else coded
+        self._stays = stays
+        self._plate = plate
+
+    @property
+    def notes(self) -> list[str]:
+        """Nothing is lost."""
+        return []
+
+    @property
+    def data(self) -> Colour:
+        """What leaves."""
+        return self._out
+
+    def inside(self, info: VideoInfo) -> VideoInfo:
+        """Return it in linear light."""
+        return replace(info, layout=LIGHT, colour=self._light)
+
+    def outside(self, info: VideoInfo) -> VideoInfo:
+        """Return it as it leaves: a plate that had a transfer function is told as it was."""
+        if self._stays:
+            return self.inside(info)
+        if self._plate.is_linear:
+            return replace(info, layout=Layout("rgb", 10), colour=self._out)
+        return info
+
+    def enter(self, picture: Picture) -> Picture:
+        """Linearise it."""
+        if picture.layout.is_float and picture.colour.is_linear:
+            return picture
+        layout = LIGHT.with_alpha(alpha=picture.alpha is not None)
+        result = from_rgb(to_linear(to_rgb(picture), picture.colour), layout, self._light)
+        if result.alpha is not None and picture.alpha is not None:
+            result.alpha[:] = picture.alpha / np.float32(picture.layout.peak)
+        return result
+
+    def adapt(self, picture: Picture, layout: Layout, colour: Colour) -> Picture:
+        """Convert it."""
+        return convert(picture, layout, colour)
+
+    def leave(self, picture: Picture) -> Picture:
+        """Give it the plate's transfer function again, unless it stays linear."""
+        if self._stays:
+            return picture
+        result = from_rgb(from_linear(to_rgb(picture), self._out), picture.layout, self._out)
+        if result.alpha is not None and picture.alpha is not None:
+            result.alpha[:] = picture.alpha
+        return result
+
+    def shown(self, picture: Picture) -> Picture | None:
+        """Return a plate in linear light as a display in standard range would show it."""
+        if not picture.colour.is_linear:
+            return None
+        return from_rgb(through_light(to_rgb(picture), picture.colour, SRGB), SHOWN, SRGB)
+
+
+def open_working(info: VideoInfo, *, linear: bool, stays: bool) -> Working:
+    """Choose what the layers of footage are put together in.
+
+    Args:
+        info: The footage.
+        linear: Whether linear light is asked for.
+        stays: Whether what is written is linear: OpenEXR.
+    """
+    if linear or stays or info.colour.is_linear:
+        return Linear(info.colour, stays=stays)
+    return AsItIs(replace(info.colour, matrix=Matrix.RGB, full_range=True, space=""))
