@@ -53,6 +53,7 @@ class Network:
         wish: Wish,
         opener: Opener,
         tell: Callable[[str], None],
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         """Begin to open the network.
 
@@ -61,6 +62,7 @@ class Network:
             wish: What is wanted at first.
             opener: Makes a network ready.
             tell: Told what went wrong and what was changed.
+            may_begin: Whether it may see frames; until then it stays out of others' way.
         """
         self.every = 1
         """It sees every so-manieth frame at the most."""
@@ -80,6 +82,7 @@ class Network:
         self._exchange = exchange
         self._opener = opener
         self._tell = tell
+        self._may_begin = may_begin
         self._scaler = VideoReformatter()
         self._ready: tuple[Wish, Engine] | None = None
         self._opening: threading.Thread | None = None
@@ -116,6 +119,10 @@ class Network:
         """Let the network see a frame."""
         self._take_over()
         if self.engine is None:
+            time.sleep(PATIENCE / 5)
+            return
+        if not self.frames and not self._may_begin():
+            self.trouble = "loops are being compiled, which the first start takes seconds for"
             time.sleep(PATIENCE / 5)
             return
         sight = self._exchange.ask(self.every, PATIENCE)

@@ -109,13 +109,14 @@ class Show:
         self.backdrop.change(BackgroundSpec.parse(self.settings.background), self.settings.fit)
         self.exchange = Exchange()
         self.governor = Governor(levels(self._sizes()))
-        self.network = Network(self.exchange, self._wish(), opener, self.note)
+        self.network = Network(self.exchange, self._wish(), opener, self.note, self._is_warm)
         self.intake = Intake(feed, self.exchange, lambda: self.network.size)
         self.composer = Composer(
             self.settings, self.backdrop, self._slate, options.align, self.meters
         )
         self.mattes = Mattes(self.exchange, self.network, options.align, self.composer.post)
-        # Loops are compiled when they are first used: on these threads, while the slate is shown.
+        # Loops are compiled when they are first used: on these threads, while the slate is shown,
+        # and before the network sees anything: it would take the processor that they need.
         self._workers = [
             Worker("intake", self.intake.around, self._stumbled),
             Worker("network", self.network.around, self._stumbled),
@@ -159,6 +160,9 @@ class Show:
         self.backdrop.close()
         if not any(worker.is_alive() for worker in self._workers):
             self.network.close()  # else it is inside a call, and must not be taken away
+
+    def _is_warm(self) -> bool:
+        return all(worker.begun.is_set() for worker in self._workers)
 
     def _warm_mattes(self) -> None:
         self.mattes.warm_up(*self.network.size)

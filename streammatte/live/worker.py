@@ -36,6 +36,8 @@ class Worker(threading.Thread):
         """
         super().__init__(name=f"streammatte-{name}", daemon=True)
         self.ending = threading.Event()
+        self.begun = threading.Event()
+        """Set when what is done once is done."""
         self._around = around
         self._failed = failed
         self._begin = begin
@@ -46,6 +48,7 @@ class Worker(threading.Thread):
             self._begin()
         except Exception as error:  # noqa: BLE001  likewise
             self._failed(error)
+        self.begun.set()
         while not self.ending.is_set():
             try:
                 self._around()
