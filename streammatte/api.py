@@ -6,21 +6,29 @@ from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from streammatte.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from streammatte.cutout import Cutout
     from streammatte.options import (
+        Alpha,
         BackgroundFit,
+        ColourOptions,
         Decoder,
         Decontaminate,
+        EdgeOptions,
         Every,
         MatteOptions,
         NetworkOptions,
+        Pass,
         Precision,
+        Purpose,
         Quality,
         Refine,
+        SequenceOptions,
         Subject,
         Temporal,
         Time,
@@ -32,7 +40,7 @@ def render(
     footage: str | Path,
     output: str | Path | None = None,
     *,
-    bg: str | Path,
+    bg: str | Path | None = None,
     bg_fit: BackgroundFit = "cover",
     model: str | Path = "selfie",
     weights: str | Path | None = None,
@@ -61,6 +69,15 @@ def render(
     preset: str | None = None,
     pixel_format: str | None = None,
     bitrate: str | int | None = None,
+    passes: Sequence[Pass] | None = None,
+    alpha: Alpha | None = None,
+    purpose: Purpose | None = None,
+    edges: EdgeOptions | str | None = None,
+    despill: str = "off",
+    light_wrap: float = 0.0,
+    mask_override: str | Path | None = None,
+    colour: ColourOptions | None = None,
+    sequence: SequenceOptions | None = None,
     overwrite: bool = False,
     serial: bool = False,
     tell: Callable[[Event], None] | None = None,
@@ -108,6 +125,18 @@ def render(
         preset: Speed against size, in the encoder's own words.
         pixel_format: FFmpeg's name for how samples are stored.
         bitrate: Bits a second, or ``8M`` or ``800k``; instead of ``crf``.
+        passes: Some of ``comp``, ``matte``, ``fgr`` (straight colours), ``premult`` (the cut-out,
+            premultiplied) and ``confidence``; ``None`` for the comp, or what ``purpose`` is for.
+            Without a comp, ``bg`` may be left out.
+        alpha: ``straight`` or ``premult``; ``None`` for what the file's kind is known for.
+        purpose: Where the result goes, such as ``premiere``, ``nuke`` or ``web``: sets what is
+            left open.
+        edges: An ``EdgeOptions``, or ``choke=1,feather=2,gamma=1.2``.
+        despill: ``green``, ``blue``, ``auto``, or with an amount ``green:0.8``.
+        light_wrap: How much of the background's light reaches round edges, 0 to 1.
+        mask_override: Mattes made by hand, for the frames that they are there for.
+        colour: Linear light, or OpenColorIO; see ``options.ColourOptions``.
+        sequence: How image sequences are read and written; see ``options.SequenceOptions``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
@@ -126,21 +155,35 @@ def render(
     from streammatte import pipeline
     from streammatte.options import (
         BackgroundSpec,
+        ColourOptions,
+        EdgeOptions,
         EncodeOptions,
+        LookOptions,
         RenderOptions,
+        SequenceOptions,
         make_window,
         parse_bitrate,
     )
 
+    if bg is None and purpose is None and "comp" in (passes or ("comp",)):
+        raise UsageError("what goes behind? give bg, such as bg='beach.jpg' or bg='blur'")
     rate = None if bitrate is None else parse_bitrate(bitrate)
     options = RenderOptions(
-        background=BackgroundSpec.parse(bg),
+        background=BackgroundSpec.parse("transparent" if bg is None else bg),
         fit=bg_fit,
         network=network,
         matte=matte,
         window=make_window(start, to, length),
         decoder=decoder,
         encode=EncodeOptions(codec, crf, preset, pixel_format, rate),
+        passes=tuple(passes or ("comp",)),
+        alpha=alpha,
+        purpose=purpose,
+        edges=EdgeOptions.parse(edges) if isinstance(edges, str) else edges or EdgeOptions(),
+        look=LookOptions.parse(despill, light_wrap),
+        mask_override=None if mask_override is None else str(mask_override),
+        colour=colour or ColourOptions(),
+        sequence=sequence or SequenceOptions(),
         overwrite=overwrite,
         serial=serial,
     )

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from streammatte.errors import UsageError
 from streammatte.sources.base import Window
@@ -33,6 +33,8 @@ FASTEST = 2_000_000_000
 MOST_BETWEEN, MOST_AT_ONCE = 1000, 64
 """Limits of ``every`` and ``batch``: what is beyond is a slip of the finger."""
 _CORNERS = 4
+WIDEST = 100
+"""Limit of what moves or softens edges, in lines of a 1080-line picture."""
 STRONGEST = 2.0
 """Limit of ``strength``."""
 _SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
@@ -355,6 +357,26 @@ class Choice:
         return self.largest or bool(self.keep) or bool(self.drop)
 
 
+def parse_passes(text: str) -> tuple[Pass, ...]:
+    """Read ``comp,matte,fgr``.
+
+    Raises:
+        UsageError: if it names a pass that there is not, or one twice.
+    """
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        _check_choice("--out", name, Pass)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--out: {text!r} names a pass twice")
+    return cast("tuple[Pass, ...]", names)
+
+
+def _check_choice(flag: str, value: object, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise UsageError(f"{flag}: unknown {value!r}; use {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class MatteOptions:
     """What becomes of the network's mattes; ``None`` leaves it to ``quality``."""
@@ -385,9 +407,8 @@ class MatteOptions:
             ("--decontaminate", self.decontaminate, Decontaminate),
             ("--subject", self.subject, Subject),
         ):
-            known = get_args(choices)
-            if value not in known and not (value is None and flag != "--quality"):
-                raise UsageError(f"{flag}: unknown {value!r}; use {', '.join(known)}")
+            if not (value is None and flag != "--quality"):
+                _check_choice(flag, value, choices)
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"--strength must be 0 to {STRONGEST:g}, got {self.strength:g}")
 
@@ -428,6 +449,34 @@ class EdgeOptions:
     gamma: float = 1.0
     """Above 1, soft pixels become more opaque."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no edge can be made of."""
+        if not abs(self.choke) <= WIDEST:
+            raise UsageError(f"--edge choke must be -{WIDEST} to {WIDEST}, got {self.choke:g}")
+        if not 0 <= self.feather <= WIDEST:
+            raise UsageError(f"--edge feather must be 0 to {WIDEST}, got {self.feather:g}")
+        if not 0.1 <= self.gamma <= 10:  # noqa: PLR2004
+            raise UsageError(f"--edge gamma must be 0.1 to 10, got {self.gamma:g}")
+
+    @staticmethod
+    def parse(text: str) -> EdgeOptions:
+        """Read ``choke=1,feather=2,gamma=1.2``, in any order, or some of it.
+
+        Raises:
+            UsageError: if it is not that.
+        """
+        values: dict[str, float] = {}
+        for part in text.split(","):
+            name, _, value = part.strip().partition("=")
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if name not in ("choke", "feather", "gamma") or not math.isfinite(number):
+                raise UsageError(f"--edge: cannot read {part!r}; write choke=1,feather=2,gamma=1.2")
+            values[name] = number
+        return EdgeOptions(**values)
+
     def __bool__(self) -> bool:
         return (self.choke, self.feather, self.gamma) != (0, 0, 1)
 
@@ -442,6 +491,28 @@ class LookOptions:
     """How much of it, 0 to 1."""
     light_wrap: float = 0.0
     """How much of the background's light reaches round edges, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not among the choices."""
+        _check_choice("--despill", self.despill, Despill)
+        for flag, value in (("--despill", self.despill_amount), ("--light-wrap", self.light_wrap)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"{flag} must be 0 to 1, got {value:g}")
+
+    @staticmethod
+    def parse(despill: str = "off", light_wrap: float = 0.0) -> LookOptions:
+        """Read ``green``, ``blue`` or ``auto``, alone or with an amount, such as ``green:0.8``.
+
+        Raises:
+            UsageError: if it is not that.
+        """
+        screen, colon, amount = despill.partition(":")
+        _check_choice("--despill", screen, Despill)
+        try:
+            share = float(amount) if colon else 1.0
+        except ValueError as error:
+            raise UsageError(f"--despill: {amount!r} is no amount; write green:0.8") from error
+        return LookOptions(cast("Despill", screen), share, light_wrap)
 
     def __bool__(self) -> bool:
         return self.despill != "off" or self.light_wrap > 0
@@ -459,6 +530,20 @@ class ColourOptions:
     input_space: str | None = None
     working_space: str | None = None
     output_space: str | None = None
+
+    @property
+    def by_ocio(self) -> bool:
+        """Whether OpenColorIO rules."""
+        spaces = (self.ocio, self.input_space, self.working_space, self.output_space)
+        return any(each is not None for each in spaces)
+
+    def __post_init__(self) -> None:
+        """Refuse a contradiction."""
+        if self.linear and self.by_ocio:
+            raise UsageError(
+                "--linear is our own way and --ocio another; with --ocio, --working-space says "
+                "whether it is linear (the configuration's scene_linear is the default)"
+            )
 
 
 @dataclass(frozen=True)
@@ -484,6 +569,45 @@ class SequenceOptions:
     """All passes in one OpenEXR file a frame."""
     skip_existing: bool = False
     """Leave alone what is there already, and render the rest."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not among the choices."""
+        _check_choice("--missing", self.missing, Missing)
+        _check_choice("--compression", self.compression, Compression)
+        if self.frames is not None and not 0 <= self.frames[0] <= self.frames[1]:
+            raise UsageError("--frames: the last frame comes before the first; write 1001-1100")
+        if self.handles < 0 or (self.start_number or 0) < 0:
+            raise UsageError("--handles and --start-number cannot be below 0")
+        if self.rate is not None and not 0 < self.rate <= 1000:  # noqa: PLR2004
+            raise UsageError(f"--rate must be above 0 and up to 1000, got {float(self.rate):g}")
+
+    @staticmethod
+    def parse_frames(text: str) -> tuple[int, int]:
+        """Read ``1001-1100``, or ``1001`` for that frame alone.
+
+        Raises:
+            UsageError: if it is neither.
+        """
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
+        if match is None:
+            raise UsageError(f"--frames: {text!r} is no range of frames; write it as 1001-1100")
+        return int(match[1]), int(match[2] or match[1])
+
+    @staticmethod
+    def parse_rate(text: str) -> Fraction:
+        """Read ``24``, ``23.976`` (which is 24000/1001) or ``24000/1001``.
+
+        Raises:
+            UsageError: if it is none of these.
+        """
+        try:
+            rate = Fraction(text)
+        except (ValueError, ZeroDivisionError) as error:
+            raise UsageError(
+                f"--rate: {text!r} is no frame rate; write 24 or 24000/1001"
+            ) from error
+        ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+        return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 400) else rate
 
 
 @dataclass(frozen=True)
@@ -517,7 +641,13 @@ class RenderOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that are not among the choices."""
-        if self.fit not in get_args(BackgroundFit):
-            raise UsageError(f"--bg-fit: unknown {self.fit!r}; use cover, contain or stretch")
-        if self.decoder not in get_args(Decoder):
-            raise UsageError(f"--decoder: unknown {self.decoder!r}; use auto, cpu or cuda")
+        _check_choice("--bg-fit", self.fit, BackgroundFit)
+        _check_choice("--decoder", self.decoder, Decoder)
+        for name in self.passes:
+            _check_choice("--out", name, Pass)
+        if not self.passes:
+            raise UsageError(f"--out names no pass; use some of {', '.join(get_args(Pass))}")
+        if self.alpha is not None:
+            _check_choice("--alpha", self.alpha, Alpha)
+        if self.purpose is not None:
+            _check_choice("--for", self.purpose, Purpose)

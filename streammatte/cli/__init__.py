@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import streammatte
-from streammatte.cli import console, devices, doctor, engine, live, models, render, vcam
+from streammatte.cli import console, devices, doctor, engine, live, matte, models, render, vcam
 from streammatte.cli.hints import unknown_word
 from streammatte.cli.signals import end_now, interruptible
 from streammatte.errors import (
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=streammatte.__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of errors")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (render, live, devices, vcam, doctor, models, engine):
+    for command in (render, matte, live, devices, vcam, doctor, models, engine):
         sub = commands.add_parser(
             command.NAME,
             usage=command.USAGE,
@@ -152,7 +152,7 @@ def _failed(error: StreamMatteError, words: list[str]) -> int:
     message = console.one_line(str(error))
     if isinstance(error, UsageError):
         message += _dash_hint(words)
-    tells = {render.NAME, live.NAME, models.NAME, engine.NAME}
+    tells = {render.NAME, matte.NAME, live.NAME, models.NAME, engine.NAME}
     if tells.intersection(words[:2]) and "--json" in words:
         event = {"event": "error", "exit_code": error.exit_code, "message": message}
         with suppress(BrokenPipeError, OutputError):

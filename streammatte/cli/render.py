@@ -8,6 +8,7 @@ from typing import Any, get_args
 from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
+from streammatte.cli.vfx import add_vfx, vfx_options
 from streammatte.errors import UsageError
 from streammatte.options import (
     BackgroundSpec,
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_network(parser)
     _add_range(parser)
     _add_encoding(parser)
+    add_vfx(parser)
     _add_behaviour(parser)
 
 
@@ -175,11 +177,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: Any) -> RenderOptions:
-    if arguments.bg is None:
+    more = vfx_options(arguments)
+    if arguments.bg is None and "comp" in more["passes"] and arguments.purpose is None:
         raise UsageError("what goes behind? give --bg beach.jpg, --bg blur, --bg '#00b140' ...")
     bitrate = parse_bitrate(arguments.bitrate) if arguments.bitrate is not None else None
     return RenderOptions(
-        background=BackgroundSpec.parse(arguments.bg),
+        background=BackgroundSpec.parse(arguments.bg or "transparent"),
         fit=arguments.bg_fit,
         network=network_options(
             arguments, every=parse_every(arguments.every), batch=arguments.batch
@@ -201,4 +204,5 @@ def _options(arguments: Any) -> RenderOptions:
         ),
         overwrite=arguments.overwrite,
         serial=arguments.serial,
+        **more,
     )

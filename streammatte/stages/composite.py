@@ -67,6 +67,11 @@ class Wanted(NamedTuple):
     look: LookOptions = LookOptions()
     """How the subject's colours meet the background's."""
 
+    @property
+    def shows_colours(self) -> bool:
+        """Whether any pass has the subject's colours in it."""
+        return bool({"comp", "fgr", "premult"}.intersection(self.passes))
+
 
 def layers(
     mattes: Iterable[Matte],
@@ -96,8 +101,10 @@ def layers(
         if background is not None and "comp" in wanted.passes:
             with meters.measure("background"):
                 behind = background.behind(front, matte.alpha)
-        with meters.measure("foreground"):
-            means = _means(front.picture, matte.alpha, scaler, edges.decontaminate)
+        means = None
+        if wanted.shows_colours:
+            with meters.measure("foreground"):
+                means = _means(front.picture, matte.alpha, scaler, edges.decontaminate)
         with meters.measure("enlarge"):
             alpha = _alpha(matte, edges, scaler, front.picture.layout)
         seen = _Seen(matte, front.picture, behind, alpha, means)
