@@ -27,14 +27,16 @@ def is_linear(path: Path) -> bool:
     return path.suffix.lower() in LINEAR_EXTENSIONS
 
 
-def open_sink(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:
+def open_sink(
+    path: Path, source: Source, options: RenderOptions, info: VideoInfo | None = None
+) -> Sink:
     """Open a sink for what is rendered from ``source``.
 
     Args:
         path: Where to.
         source: The footage.
         options: Everything else.
-        info: What the results are like.
+        info: What the results are like; as the footage, if it is not given.
 
     Raises:
         UsageError: if name, codec and options do not go together.
@@ -43,6 +45,7 @@ def open_sink(path: Path, source: Source, options: RenderOptions, info: VideoInf
     """
     from streammatte.sinks.image_file import ImageFile
 
+    info = info or source.info
     behind = Path(options.background.path) if options.background.kind == "file" else None
     check_target(path, info.path, behind, overwrite=options.overwrite)
     alpha = options.background.kind == "transparent"

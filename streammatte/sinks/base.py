@@ -52,6 +52,49 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+class InTwoSteps:
+    """A sink whose output is finished and then named, so that several can be named together."""
+
+    def finish(self) -> None:
+        """Write all that is left, under another name still.
+
+        Raises:
+            OutputError: if it cannot be written, or is not what it should be.
+        """
+        raise NotImplementedError
+
+    def commit(self) -> None:
+        """Put what is finished under its name.
+
+        Raises:
+            OutputError: if that is impossible.
+        """
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Remove every trace of what is not committed."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None:
+            self.abandon()
+            return
+        try:
+            self.finish()
+            self.commit()
+        except BaseException:
+            self.abandon()
+            raise
+
+
 class PartFile:
     """A file that gets its name only when it is whole: written as ``NAME.part``, then renamed.
 

@@ -70,6 +70,9 @@ class Codec:
     """Players take its samples for limited range whatever the tags say."""
     careful_encoder: str = ""
     """Another encoder that is better where there is alpha, and takes odd widths."""
+    alpha_error: tuple[float, float] = (0.0, 0.0)
+    """How far an alpha may come back from what was encoded, in steps of 8 bits: at most, and on
+    average."""
     alpha_formats: tuple[str, ...] = ()
     """The only formats in which alpha works, whatever the encoder claims; empty for all."""
     smallest: int = 1
@@ -142,6 +145,7 @@ VP9 = Codec(
     preset=("cpu-used", "5"),
     options={"deadline": "good", "row-mt": "1", "b": "0"},
     delivery=True,
+    alpha_error=(128.0, 5.0),  # 21 and 0.4 at its best on hair; what it may be is up to --crf
     alpha_formats=("yuva420p",),
 )
 PRORES = Codec(
@@ -152,6 +156,7 @@ PRORES = Codec(
     whole_chroma=True,
     limited_only=True,
     careful_encoder="prores_ks",
+    alpha_error=(0.4, 0.2),  # 10 bits that come back as 12
 )
 FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
 QTRLE = Codec("qtrle", ("mov",), alpha=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -10,11 +10,10 @@ import numpy as np
 from streammatte.colour import SRGB, needs_light, through_light
 from streammatte.convert import to_rgb
 from streammatte.errors import OutputError, UsageError
-from streammatte.sinks.base import PartFile, writable
+from streammatte.sinks.base import InTwoSteps, PartFile, writable
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -31,7 +30,7 @@ _PARAMETERS = {
 }
 
 
-class ImageFile:
+class ImageFile(InTwoSteps):
     """Writes the one frame that it is given."""
 
     def __init__(self, path: Path, info: VideoInfo, *, alpha: bool) -> None:
@@ -63,19 +62,16 @@ class ImageFile:
         with writable(self._file.path):
             self._file.part.write_bytes(content.tobytes())
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self) -> None:
+        """Nothing is left to write."""
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self._file.commit()
-        else:
-            self._file.discard()
+    def commit(self) -> None:
+        """See ``InTwoSteps``."""
+        self._file.commit()
+
+    def abandon(self) -> None:
+        """See ``InTwoSteps``."""
+        self._file.discard()
 
 
 def _pixels(picture: Picture, *, deep: bool) -> NDArray[np.uint8 | np.uint16]:

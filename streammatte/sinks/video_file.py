@@ -6,30 +6,26 @@ import contextlib
 import errno
 import os
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
 from av.error import ArgumentError, FFmpegError, InvalidDataError
 
 from streammatte.convert import convert
-from streammatte.errors import InputError, OutputError
-from streammatte.sinks import nvenc
-from streammatte.sinks.base import PartFile
+from streammatte.errors import OutputError
+from streammatte.sinks import nvenc, verify
+from streammatte.sinks.base import InTwoSteps, PartFile
 from streammatte.sinks.codecs import encoder_options, encoder_threads
 from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
-from streammatte.sources.video_file import VideoFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
-
-    from numpy.typing import NDArray
 
     from streammatte.frames import Frame, Picture, VideoInfo
     from streammatte.options import EncodeOptions
     from streammatte.sinks.codecs import Plan
+    from streammatte.sources.video_file import VideoFile
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 talks to the terminal unless told not to
 
@@ -37,8 +33,6 @@ MOVIE_TIMESCALE = 90000
 """mp4 and mov keep edit lists in these ticks; FFmpeg's default of 1000 would round them."""
 FASTEST = 240
 """Frames a second that encoders are told at most; SVT-AV1 refuses more. Times are not touched."""
-ALPHA_TOLERANCE = 0.02
-"""How far the mean alpha read back may be from the one written (VP9 is lossy)."""
 
 
 @contextlib.contextmanager
@@ -58,7 +52,7 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(message) from error
 
 
-class VideoFileSink:
+class VideoFileSink(InTwoSteps):
     """Writes one video file; see ``sinks.base.Sink`` for what it promises."""
 
     def __init__(
@@ -79,7 +73,7 @@ class VideoFileSink:
         self._plan = plan
         self._file = PartFile(plan.path)
         self._durations: dict[int, int] = {}
-        self._first_alpha: float | None = None
+        self._kept = verify.Kept()
         self._written = 0
         self._side: SideStreams | None = None
         self.notes: list[str] = []
@@ -99,7 +93,7 @@ class VideoFileSink:
                     self.notes += self._side.notes
                 self._container.start_encoding()
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
         self.notes += _reductions(plan, info)
         if info.pixel_aspect != 1 and not plan.tells_aspect:
@@ -147,7 +141,10 @@ class VideoFileSink:
     def write(self, frame: Frame) -> None:
         """Encode a frame; with what comes out, copy what belongs before it from other streams."""
         with writing(self._plan.path):
-            native = self._native(frame.picture)
+            picture = convert(frame.picture, self._plan.layout, self._plan.colour)
+            if picture.alpha is not None:
+                self._kept.take(frame.pts * frame.time_base, picture.alpha)
+            native = self._native(picture)
             native.pts = frame.pts
             native.time_base = frame.time_base
             native.duration = frame.duration
@@ -157,10 +154,7 @@ class VideoFileSink:
 
     def _native(self, picture: Picture) -> av.VideoFrame:
         """Return the picture as the encoder wants it."""
-        if self._first_alpha is None and picture.alpha is not None:
-            self._first_alpha = _mean_alpha(picture)
-        plan = self._plan
-        native = convert(picture, plan.layout, plan.colour).native
+        plan, native = self._plan, picture.native
         if native.format.name != plan.pixel_format:
             native = native.reformat(format=plan.pixel_format, threads=1)
         native.colorspace = int(plan.colour.matrix)
@@ -195,7 +189,8 @@ class VideoFileSink:
                 if note not in self.notes:
                     self.notes.append(note)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Write what is left and read the alpha back; see ``InTwoSteps``."""
         with writing(self._plan.path):
             self._mux(self._last_packets())
             if self._side is not None:
@@ -203,49 +198,20 @@ class VideoFileSink:
             self._container.close()
         if self._side is not None:
             self._side.close()
-        if self._first_alpha is not None:
-            self._verify_alpha(self._first_alpha)
+        if self._plan.layout.alpha:
+            self.notes += verify.check(self._kept, self._file.part, self._plan)
+
+    def commit(self) -> None:
+        """See ``InTwoSteps``."""
         self._file.commit()
 
-    def _verify_alpha(self, written: float) -> None:
-        """Read the first frame back: alpha that did not survive is an error, not a surprise."""
-        try:
-            with VideoFile(self._file.part) as result:
-                picture = next(result.frames()).picture
-        except InputError as error:
-            raise OutputError(f"{self._plan.path} was written but cannot be read back") from error
-        read = None if picture.alpha is None else _mean_alpha(picture)
-        if read is None or abs(read - written) > ALPHA_TOLERANCE:
-            raise OutputError(
-                f"the alpha in {self._plan.path} did not survive {self._plan.name}; "
-                "use .mov (ProRes 4444)"
-            )
-        self.notes.append("alpha was read back from the file and is right")
-
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """See ``InTwoSteps``."""
         if self._side is not None:
             self._side.close()
         with contextlib.suppress(FFmpegError, OSError):
             self._container.close()
         self._file.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is not None:
-            self._abandon()
-            return
-        try:
-            self._finish()
-        except BaseException:
-            self._abandon()
-            raise
 
 
 def _container_options(plan: Plan, info: VideoInfo, source: VideoFile | None) -> dict[str, str]:
@@ -267,9 +233,3 @@ def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
     if old.family == "yuv" and (new.chroma_x, new.chroma_y) > (old.chroma_x, old.chroma_y):
         notes.append(f"chroma reduced from {old.name} to {plan.pixel_format}")
     return notes
-
-
-def _mean_alpha(picture: Picture) -> float:
-    assert picture.alpha is not None
-    alpha: NDArray[Any] = picture.alpha
-    return float(np.mean(alpha, dtype=np.float64) / picture.layout.peak)

@@ -62,6 +62,7 @@ class VideoFile:
         stream_index: Which of the file's streams holds the pictures.
         metadata: What that stream is tagged with.
         sound_rates: Samples a second of each track of sound.
+        origin: Seconds on the file's own clock where it begins.
         shift: Seconds that were added to every time stamp of every stream.
         window: The part that is read.
     """
@@ -118,7 +119,7 @@ class VideoFile:
         self.sound_rates = [sound.rate for sound in self._container.streams.audio if sound.rate]
         self._time_base = Fraction(stream.time_base or Fraction(1, SECOND))
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        self._origin = Fraction(self._container.start_time or 0, SECOND)
+        self.origin = Fraction(self._container.start_time or 0, SECOND)
         self.shift = self._choose_shift()
         natives = self._within(self._from_start())
         first = next(natives, None)
@@ -185,11 +186,11 @@ class VideoFile:
 
     def _choose_shift(self) -> Fraction:
         if self.window.start:
-            shift = -(self._origin + self.window.start)
-        elif self._origin > FAR_START:
-            shift = -self._origin
+            shift = -(self.origin + self.window.start)
+        elif self.origin > FAR_START:
+            shift = -self.origin
             self.damage.notes.append(
-                f"the clock of {self.path.name} starts at {float(self._origin):.1f} s; "
+                f"the clock of {self.path.name} starts at {float(self.origin):.1f} s; "
                 "all streams were moved to start at 0"
             )
         else:
@@ -250,7 +251,7 @@ class VideoFile:
         if self._stream.duration:
             total = self._stream.duration * self._time_base
         elif (told := duration_tag(self._stream.metadata.get("DURATION", ""))) is not None:
-            total = told - self._origin
+            total = told - self.origin
         elif self._container.duration:
             total = Fraction(self._container.duration, SECOND)
         else:
@@ -300,9 +301,9 @@ class VideoFile:
         """Decode from a little before the window's start, or from the file's beginning."""
         if not self.window.start:
             return self._timed(self._decoded())
-        start = self._origin + self.window.start
+        start = self.origin + self.window.start
         for back in SEEK_BACK:
-            seek(self._container, start - back, self._origin)
+            seek(self._container, start - back, self.origin)
             frames = self._timed(self._decoded())
             first = next(frames, None)
             # Some containers land after the key frame that the start needs, or at the end.
@@ -406,7 +407,7 @@ class VideoFile:
     def _within(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         start, end = self.window.start, self.window.end
         for frame in frames:
-            time = frame.pts * self._time_base - self._origin  # type: ignore[operator]
+            time = frame.pts * self._time_base - self.origin  # type: ignore[operator]
             if end is not None and time >= end:
                 return
             if start is not None and time < start:
@@ -422,7 +423,7 @@ class VideoFile:
             self._note(f"{self.path.name} is cut off: the lower part of the picture is missing")
         if last is None or self.window or not self.info.seconds or self.info.still:
             return
-        end = float(last * self._time_base - self.shift - self._origin)
+        end = float(last * self._time_base - self.shift - self.origin)
         promised = self.info.seconds
         if promised - end > max(1.0, 0.02 * promised):
             self._note(f"{self.path.name} ends at {end:.1f} s of the {promised:.1f} s it announces")
