@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from streammatte.delivery import hand_over
 from streammatte.errors import DependencyError, UsageError
 from streammatte.options import EncodeOptions
-from streammatte.sinks.base import Sink, check_target
-from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, plan
+from streammatte.sinks.base import Sink, check_target, writable
+from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, for_pass, plan
+from streammatte.sinks.estimate import estimate, room
+from streammatte.sinks.passes import DATA_PASSES, Passes, has_alpha, of_pass, targets
 
 if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
-    from streammatte.options import RenderOptions
+    from streammatte.options import Pass, RenderOptions
+    from streammatte.sinks.video_file import VideoFileSink
     from streammatte.sources import Source
 
 __all__ = ["CODECS", "Sink", "default_output", "is_linear", "open_sink"]
@@ -43,12 +48,43 @@ def open_sink(
         DependencyError: if the encoder is not there, and no other stands in for it.
         OutputError: if the target cannot be written.
     """
-    from streammatte.sinks.image_file import ImageFile
-
     info = info or source.info
     behind = Path(options.background.path) if options.background.kind == "file" else None
-    check_target(path, info.path, behind, overwrite=options.overwrite)
-    alpha = options.background.kind == "transparent"
+    if options.purpose == "packed":
+        check_target(path, info.path, behind, overwrite=options.overwrite)
+        return _packed(path, source, options, info)
+    places = _places(path, options, info)
+    for place in places.values():
+        check_target(place, info.path, behind, overwrite=options.overwrite)
+    sinks: dict[Pass, Sink] = {}
+    try:
+        for name, place in places.items():
+            sinks[name] = _one(name, place, source, options, info)
+    except BaseException as error:
+        for sink in sinks.values():
+            sink.__exit__(type(error), error, error.__traceback__)
+        raise
+    name = next(iter(sinks))
+    return sinks[name] if len(sinks) == 1 and name not in DATA_PASSES else Passes(sinks)
+
+
+def _places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, Path]:
+    """Return where each pass goes; folders that the purpose names are made."""
+    if options.purpose != "corridorkey":
+        return targets(path, options.passes)
+    known = hand_over(path, info)
+    with writable(path):
+        for place in known.values():
+            place.parent.mkdir(parents=True, exist_ok=True)
+    return {name: known[name] for name in options.passes if name in known}
+
+
+def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:
+    """Open what one pass is written to."""
+    from streammatte.sinks.image_file import ImageFile
+
+    alpha = has_alpha(name, transparent=options.background.kind == "transparent")
+    info = of_pass(name, info)
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         if not info.still:
             raise UsageError(f"{path.name} is one image; give footage a video name such as .mp4")
@@ -57,29 +93,62 @@ def open_sink(
                 f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
             )
         return ImageFile(path, info, alpha=alpha)
-    return _video(path, source, options.encode, info, alpha=alpha)
+    manner = Manner(alpha, name in DATA_PASSES, alpha and _multiplied(name, options))
+    encode = options.encode
+    if len(options.passes) > 1:
+        encode = for_pass(encode, path.suffix, alpha=alpha, data=manner.data)
+    return _video(path, source, encode, info, manner)
+
+
+def _multiplied(name: Pass, options: RenderOptions) -> bool:
+    """Whether the colours of a pass with alpha are multiplied by it, in a video."""
+    return name == "premult" or options.alpha == "premult"
+
+
+def _packed(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:
+    """Open a video of two passes side by side."""
+    from streammatte.sinks.packed import Packed, packed_info
+
+    sides = [name for name in options.passes if name != "matte"]
+    if len(sides) != 1 or sides[0] in DATA_PASSES or "matte" not in options.passes:
+        raise UsageError("--for packed takes two passes: --out fgr,matte or --out premult,matte")
+    return Packed(_video(path, source, options.encode, packed_info(info), Manner()), sides[0])
+
+
+class Manner(NamedTuple):
+    """What kind of pictures a video is for."""
+
+    alpha: bool = False
+    data: bool = False
+    premultiplied: bool = False
 
 
 def _video(
-    path: Path, source: Source, options: EncodeOptions, info: VideoInfo, *, alpha: bool
-) -> Sink:
+    path: Path, source: Source, options: EncodeOptions, info: VideoInfo, manner: Manner
+) -> VideoFileSink:
     """Open a video file; where an encoder in hardware does not open, one in software stands in."""
     from streammatte.sinks.nvenc import stand_in
     from streammatte.sinks.video_file import VideoFileSink
     from streammatte.sources.video_file import VideoFile
 
+    def opened(wish: EncodeOptions) -> VideoFileSink:
+        decided = plan(path, info, wish, alpha=manner.alpha, data=manner.data)
+        decided = replace(decided, premultiplied=manner.premultiplied)
+        scarce = room(path, estimate(decided, info, data=manner.data))
+        sink = VideoFileSink(decided, info, wish, tracks)
+        sink.notes += scarce
+        return sink
+
     tracks = source if isinstance(source, VideoFile) and not info.still else None
     try:
-        return VideoFileSink(plan(path, info, options, alpha=alpha), info, options, tracks)
+        return opened(options)
     except DependencyError as error:
         software = stand_in(options)
         if software is None:
             raise
         why = str(error).partition(";")[0]
-    decided = plan(path, info, software, alpha=alpha)
-    sink = VideoFileSink(decided, info, software, tracks)
+    sink = opened(software)
     dropped = f", without --preset {options.preset}" if options.preset is not None else ""
-    sink.notes.insert(
-        0, f"{options.codec} cannot be used here: {why}; encoded by {decided.encoder}{dropped}"
-    )
+    by = sink.plan.encoder
+    sink.notes.insert(0, f"{options.codec} cannot be used here: {why}; encoded by {by}{dropped}")
     return sink

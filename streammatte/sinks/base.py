@@ -32,8 +32,10 @@ class Sink(Protocol):
 
     description: str
     """Codec and format in words."""
-    notes: list[str]
-    """What could not be carried over from the source, one sentence each."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be carried over from the source, one sentence each."""
 
     def write(self, frame: Frame) -> None:
         """Take the next frame; time stamps grow.
@@ -54,6 +56,9 @@ class Sink(Protocol):
 
 class InTwoSteps:
     """A sink whose output is finished and then named, so that several can be named together."""
+
+    path: Path
+    """Its name."""
 
     def finish(self) -> None:
         """Write all that is left, under another name still.

@@ -18,6 +18,7 @@ from streammatte.colour import (
     Colour,
     Matrix,
 )
+from streammatte.delivery import extension
 from streammatte.errors import DependencyError, UsageError
 from streammatte.frames import Layout
 from streammatte.registry import Entry, Registry
@@ -40,6 +41,8 @@ _LIKE_BT709 = (6, 14, 15)
 """Transfer functions that H.273 calls the same as BT.709's: of BT.601 and of BT.2020."""
 _DEFAULT_CODEC = {"mp4": "h264", "mov": "h264", "matroska": "h264", "webm": "vp9"}
 _ALPHA_CODEC = {"mov": "prores", "webm": "vp9", "matroska": "ffv1"}
+_DATA_CODEC = {"mp4": "h264", "mov": "prores", "webm": "vp9", "matroska": "ffv1"}
+"""For pictures that are no colours but numbers, such as mattes."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Codec:
     """Players take its samples for limited range whatever the tags say."""
     careful_encoder: str = ""
     """Another encoder that is better where there is alpha, and takes odd widths."""
+    data_crf: float | None = None
+    """The default quality of mattes, whose faults are multiplied into a composite."""
+    data_options: dict[str, str] = field(default_factory=dict)
+    """What is told the encoder besides ``options`` for mattes."""
     alpha_error: tuple[float, float] = (0.0, 0.0)
     """How far an alpha may come back from what was encoded, in steps of 8 bits: at most, and on
     average."""
@@ -101,6 +108,7 @@ H264 = Codec(
     "libx264",
     ("mp4", "mov", "matroska"),
     crf=18,
+    data_crf=8,
     worst_crf=51,
     presets=_X26X_PRESETS,
     preset=("preset", "veryfast"),
@@ -115,6 +123,7 @@ HEVC = Codec(
     "libx265",
     ("mp4", "mov", "matroska"),
     crf=20,
+    data_crf=10,
     worst_crf=51,
     presets=_X26X_PRESETS,
     preset=("preset", "veryfast"),
@@ -129,6 +138,7 @@ AV1 = Codec(
     "libsvtav1",
     ("mp4", "matroska", "webm"),
     crf=28,
+    data_crf=14,
     worst_crf=63,
     presets=tuple(map(str, range(14))),
     preset=("preset", "8"),
@@ -140,6 +150,7 @@ VP9 = Codec(
     ("webm", "matroska"),
     alpha=True,
     crf=24,
+    data_crf=8,
     worst_crf=63,
     presets=tuple(map(str, range(9))),
     preset=("cpu-used", "5"),
@@ -156,6 +167,7 @@ PRORES = Codec(
     whole_chroma=True,
     limited_only=True,
     careful_encoder="prores_ks",
+    data_options={"profile": "5"},  # 4444 XQ: grey to 0.1 of 255, where 4444 gives 0.3
     alpha_error=(0.4, 0.2),  # 10 bits that come back as 12
 )
 FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
@@ -227,6 +239,8 @@ class Plan:
     layout: Layout
     """The planar layout that holds the same."""
     colour: Colour
+    premultiplied: bool = False
+    """Whether colours are multiplied by alpha."""
 
     @property
     def tells_aspect(self) -> bool:
@@ -234,8 +248,34 @@ class Plan:
         return self.codec.tells_aspect or self.muxer in ("mp4", "mov")
 
 
-def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) -> Plan:
+def default_codec(suffix: str, *, alpha: bool, data: bool = False) -> str | None:
+    """Return the codec that a kind of file gets if none is asked for; ``None`` if none fits."""
+    codecs = _ALPHA_CODEC if alpha else _DATA_CODEC if data else _DEFAULT_CODEC
+    return codecs.get(EXTENSIONS.get(suffix.lower(), ""))
+
+
+def for_pass(options: EncodeOptions, suffix: str, *, alpha: bool, data: bool) -> EncodeOptions:
+    """Return what of the encoding asked for is meant for one of several passes.
+
+    A quality that only one pass's codec knows is not for the others, if nobody named their codec.
+    """
+    name = default_codec(suffix, alpha=alpha, data=data)
+    if options.codec is not None or name is None or CODECS.load(name).crf is not None:
+        return options
+    return replace(options, crf=None, preset=None, bitrate=None, pixel_format=None)
+
+
+def plan(
+    path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool, data: bool = False
+) -> Plan:
     """Decide how to write footage like ``info`` to ``path``.
+
+    Args:
+        path: Where to.
+        info: What the pictures are like.
+        options: What is asked for.
+        alpha: Whether they have alpha.
+        data: Whether they are no colours but numbers, such as mattes.
 
     Raises:
         UsageError: if name, codec and options do not go together.
@@ -246,7 +286,7 @@ def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) ->
         raise UsageError(
             f"cannot tell a container from {path.name!r}; use one of {', '.join(EXTENSIONS)}"
         )
-    name = options.codec or (_ALPHA_CODEC if alpha else _DEFAULT_CODEC).get(muxer)
+    name = options.codec or default_codec(path.suffix, alpha=alpha, data=data)
     if name is None:
         raise UsageError(
             f"{path.suffix} carries no alpha with any codec; use .mov (ProRes 4444), .webm (VP9) "
@@ -261,11 +301,19 @@ def plan(path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool) ->
         fitting = [ext for ext, held in EXTENSIONS.items() if held in codec.containers]
         raise UsageError(f"{path.suffix} does not hold {name}; use {' or '.join(fitting)}")
     _check_quality(name, codec, options)
-    careful = codec.careful_encoder if alpha or info.width % 2 else ""
+    if data:
+        codec = _for_data(codec)
+        info = replace(info, layout=Layout("rgb", 8 if codec.delivery else info.layout.depth))
+    careful = codec.careful_encoder if alpha or data or info.width % 2 else ""
     encoder = careful or codec.encoder
     pixel_format, layout = _pixel_format(name, codec, encoder, info, options, alpha=alpha)
     colour = _target_colour(info, layout, codec)
     return Plan(path, name, codec, muxer, encoder, pixel_format, layout, colour)
+
+
+def _for_data(codec: Codec) -> Codec:
+    told = {**codec.options, **codec.data_options}
+    return replace(codec, options=told, crf=codec.crf if codec.data_crf is None else codec.data_crf)
 
 
 def _check_quality(name: str, codec: Codec, options: EncodeOptions) -> None:
@@ -401,13 +449,21 @@ def _prores_colour(colour: Colour) -> Colour:
 def default_output(info: VideoInfo, options: RenderOptions) -> Path:
     """Return the name of a result that was given none: ``talk_beach.mp4`` beside the footage."""
     base = info.path or Path("synthetic.mp4")
-    return base.with_name(f"{base.stem}_{options.background.label}{_suffix(info, options)}")
+    what = options.background.label if "comp" in options.passes else options.passes[0]
+    if options.purpose is None:
+        name = f"{base.stem}_{what}" if len(options.passes) == 1 else base.stem
+        return base.with_name(f"{name}{_suffix(info, options)}")
+    name, ending = f"{base.stem}_{options.purpose}", extension(options.purpose)
+    if "%" in ending:  # a folder for what are many files
+        return base.with_name(name) / f"{name}{ending}"
+    return base.with_name(f"{name}{ending}")
 
 
 def _suffix(info: VideoInfo, options: RenderOptions) -> str:
     """Return the footage's own extension if it can hold the result, else the most usual one."""
     own = info.path.suffix.lower() if info.path else ".mp4"
-    alpha = options.background.kind == "transparent"
+    transparent = options.background.kind == "transparent"
+    alpha = "premult" in options.passes or ("comp" in options.passes and transparent)
     if info.still:
         return own if own in IMAGE_EXTENSIONS and not alpha else ".png"
     if options.encode.codec is not None:
@@ -415,6 +471,6 @@ def _suffix(info: VideoInfo, options: RenderOptions) -> str:
         wish = EXTENSIONS.get(own) if not alpha else None
         muxer = wish if wish in containers else containers[0]
         return own if wish == muxer else next(ext for ext in EXTENSIONS if EXTENSIONS[ext] == muxer)
-    if alpha:
+    if alpha or options.passes != ("comp",):
         return ".mov"
     return own if own in EXTENSIONS and own != ".webm" else ".mp4"

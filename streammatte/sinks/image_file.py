@@ -42,6 +42,7 @@ class ImageFile(InTwoSteps):
         suffix = path.suffix.lower()
         if alpha and suffix not in _CLEAR:
             raise UsageError(f"{path.suffix} carries no alpha; use {', '.join(_CLEAR)}")
+        self.path = path
         self._file = PartFile(path)
         self._suffix = suffix
         self.notes: list[str] = []

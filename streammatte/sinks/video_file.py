@@ -70,7 +70,8 @@ class VideoFileSink(InTwoSteps):
             OutputError: if the file cannot be created or the encoder refuses.
             DependencyError: if the encoder is hardware and cannot be used here.
         """
-        self._plan = plan
+        self.plan = plan
+        self.path = plan.path
         self._file = PartFile(plan.path)
         self._durations: dict[int, int] = {}
         self._kept = verify.Kept()
@@ -91,6 +92,7 @@ class VideoFileSink(InTwoSteps):
                     self._stream.metadata.update(described(source.metadata))
                     self._side = SideStreams(source, self._container)
                     self.notes += self._side.notes
+                self._describe_pictures(info)
                 self._container.start_encoding()
         except BaseException:
             self.abandon()
@@ -104,14 +106,28 @@ class VideoFileSink(InTwoSteps):
         self.description = self._describe()
 
     def _describe(self) -> str:
-        plan = self._plan
+        plan = self.plan
         words = [f"{plan.name} ({plan.pixel_format}) in {plan.path.suffix[1:]}"]
         for kind, count in (self._side.copied if self._side else {}).items():
             words += [f"{kind} copied" + (f" ({count} tracks)" if count > 1 else "")] * bool(count)
         return ", ".join(words)
 
+    def _describe_pictures(self, info: VideoInfo) -> None:
+        """Say in the file what editors look for: when it begins, and how its alpha is meant."""
+        metadata = self._container.metadata
+        for key in [key for key in metadata if key.lower() == "timecode"]:
+            del metadata[key]  # the source's, which may begin earlier
+        if info.timecode:
+            metadata["timecode"] = info.timecode
+        if self.plan.premultiplied:
+            metadata.setdefault("comment", "alpha: premultiplied (matted with black)")
+            self.notes.append(
+                f"{self.plan.path.name}: colours are multiplied by alpha, which no video file can "
+                "say: interpret it as premultiplied, matted with black"
+            )
+
     def _add_picture(self, info: VideoInfo, options: EncodeOptions) -> Any:
-        plan = self._plan
+        plan = self.plan
         stream: Any = self._container.add_stream(
             plan.encoder,
             rate=min(info.rate, Fraction(FASTEST)),
@@ -140,8 +156,8 @@ class VideoFileSink(InTwoSteps):
 
     def write(self, frame: Frame) -> None:
         """Encode a frame; with what comes out, copy what belongs before it from other streams."""
-        with writing(self._plan.path):
-            picture = convert(frame.picture, self._plan.layout, self._plan.colour)
+        with writing(self.plan.path):
+            picture = convert(frame.picture, self.plan.layout, self.plan.colour)
             if picture.alpha is not None:
                 self._kept.take(frame.pts * frame.time_base, picture.alpha)
             native = self._native(picture)
@@ -154,7 +170,7 @@ class VideoFileSink(InTwoSteps):
 
     def _native(self, picture: Picture) -> av.VideoFrame:
         """Return the picture as the encoder wants it."""
-        plan, native = self._plan, picture.native
+        plan, native = self.plan, picture.native
         if native.format.name != plan.pixel_format:
             native = native.reformat(format=plan.pixel_format, threads=1)
         native.colorspace = int(plan.colour.matrix)
@@ -191,15 +207,15 @@ class VideoFileSink(InTwoSteps):
 
     def finish(self) -> None:
         """Write what is left and read the alpha back; see ``InTwoSteps``."""
-        with writing(self._plan.path):
+        with writing(self.plan.path):
             self._mux(self._last_packets())
             if self._side is not None:
                 self._mux_side(self._side.rest())
             self._container.close()
         if self._side is not None:
             self._side.close()
-        if self._plan.layout.alpha:
-            self.notes += verify.check(self._kept, self._file.part, self._plan)
+        if self.plan.layout.alpha:
+            self.notes += verify.check(self._kept, self._file.part, self.plan)
 
     def commit(self) -> None:
         """See ``InTwoSteps``."""

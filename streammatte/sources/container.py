@@ -17,7 +17,7 @@ from av.error import FFmpegError, InvalidDataError
 from streammatte.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from av.codec.hwaccel import HWAccel
@@ -130,6 +130,20 @@ def duration_tag(text: str) -> Fraction | None:
     if match is None:
         return None
     return int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])
+
+
+def timecode_tag(container: InputContainer, metadata: Mapping[str, str]) -> str:
+    """Return the time code that a file begins with; empty if it says none.
+
+    It may be told of the picture, of the whole file, or of a track that is nothing else.
+
+    Args:
+        container: The file.
+        metadata: Of its picture.
+    """
+    places = [metadata, container.metadata, *(stream.metadata for stream in container.streams)]
+    told = [text for place in places for key, text in place.items() if key.lower() == "timecode"]
+    return told[0] if told else ""
 
 
 def is_still(container: InputContainer) -> bool:

@@ -32,10 +32,12 @@ from streammatte.sources.container import (
     picture_stream,
     reading,
     seek,
+    timecode_tag,
     timed_streams,
 )
 from streammatte.sources.deinterlace import Deinterlacer
 from streammatte.sources.upright import Orientation
+from streammatte.timecode import advanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,7 +220,13 @@ class VideoFile:
             pixel_aspect=aspect,
             codec=codec.name,
             still=is_still(self._container),
+            timecode=self._timecode(),
         )
+
+    def _timecode(self) -> str:
+        """Return the time code of the first frame that is wanted, if the file has one."""
+        told = timecode_tag(self._container, self.metadata)
+        return advanced(told, round((self.window.start or 0) * self._rate), self._rate)
 
     def _meaning(self, first: av.VideoFrame) -> tuple[Layout, Colour]:
         try:

@@ -163,8 +163,18 @@ class _Parts:
             return self._grey(self._deep_alpha())
         if name == "confidence":
             return self._grey(_confidence(self._seen.matte, self._seen.front))
-        made = {"comp": self._comp, "fgr": self._foreground, "premult": self._premultiplied}[name]()
-        return self._working.leave(made)
+        made = {
+            "comp": self._comp,
+            "fgr": self._foreground,
+            "premult": self._premultiplied,
+            "plate": self._plate,
+        }
+        return self._working.leave(made[name]())
+
+    def _plate(self) -> Picture:
+        """The footage as it came: for those who key it themselves, with the matte as a hint."""
+        front = self._seen.front
+        return convert(front, front.layout.with_alpha(alpha=False), front.colour)
 
     def _comp(self) -> Picture:
         _, front, behind, alpha, means = self._seen
