@@ -127,6 +127,8 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
+    job: str = ""
+    """Path of the job file, which repeats this; empty if none was written."""
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
     """``{stage: {"cpu": ms, "wall": ms}}`` a frame; library threads are not included."""
 
@@ -135,8 +137,8 @@ class Report:
         return asdict(self)
 
 
-def _unheard(event: Event) -> None:
-    """Log what would look like a hang, where nobody listens."""
+def unheard(event: Event) -> None:
+    """Listen where nobody else does: log what would look like a hang."""
     if isinstance(event, Stopping):
         log_waiting(event.waiting_for)
 
@@ -145,7 +147,7 @@ def render(
     where: str | Path,
     output: str | Path | None,
     options: RenderOptions,
-    tell: Callable[[Event], None] = _unheard,
+    tell: Callable[[Event], None] = unheard,
 ) -> Report:
     """Put a new background behind the subject of a video or a photograph.
 
@@ -249,7 +251,7 @@ def _matting(
     source: Source,
     options: RenderOptions,
     meters: Meters,
-    tell: Callable[[Event], None] = _unheard,
+    tell: Callable[[Event], None] = unheard,
 ) -> Iterator[_Matting]:
     """Choose between the network and the footage's own alpha, and open what is needed."""
     wish = options.network

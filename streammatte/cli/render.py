@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args
 
+from streammatte.cli.job import add_job, check_alone, check_input, record_of
 from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
@@ -38,6 +39,7 @@ examples:
   streammatte render talk.mp4 --bg loop.mp4 -ss 1:30 -t 20      20 s from 1:30 on
   streammatte render portrait.jpg --bg beach.jpg -o card.png
   streammatte render talk.mp4 --bg beach.jpg --model birefnet-lite --every 5
+  streammatte render --from shot.job.json -o again.mov          the same once more
 
 OUT is refused if it exists (-y replaces it), and appears only when it is whole.
 --json writes one object a line: {"event": "start"}, "progress", then "done" or "error".
@@ -46,7 +48,7 @@ OUT is refused if it exists (-y replaces it), and appears only when it is whole.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("input", metavar="IN", help="a video, or a photograph")
+    parser.add_argument("input", metavar="IN", nargs="?", help="a video, or a photograph")
     parser.add_argument(
         "-o",
         "--output",
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_range(parser)
     _add_encoding(parser)
     add_vfx(parser)
+    add_job(parser)
     _add_behaviour(parser)
 
 
@@ -166,12 +169,28 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render, telling how it goes."""
-    options = _options(arguments)
-    from streammatte.pipeline import render  # heavy: only once the options make sense
+    if arguments.job_from is None:
+        check_input(arguments)
+        options = _options(arguments)
+    else:
+        check_alone(arguments, add_arguments)
+    from streammatte import recorded  # heavy: only once the options make sense
 
     own_process()
+    record = record_of(arguments)
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
-        report = render(arguments.input, arguments.output, options, told.tell)
+        if arguments.job_from is None:
+            report = recorded.render(
+                arguments.input, arguments.output, options, told.tell, record=record
+            )
+        else:
+            report = recorded.repeat(
+                arguments.job_from,
+                arguments.output,
+                overwrite=arguments.overwrite,
+                tell=told.tell,
+                record=record,
+            )
     told.done(report)
     return 0
 

@@ -46,6 +46,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "written", report.codec
     assumed = f" (not all of it is tagged; assumed: {report.assumed})" if report.assumed else ""
     yield "colour", report.colour + assumed
+    if report.job:
+        yield "job", report.job
     if report.frames > 1:
         yield "CPU time", _times(report)
     damage = [
