@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,23 @@ ALLOWED = ("job_from", "output", "overwrite", "job", "json", "quiet")
 """What may be given along with ``--from``, by argparse's names."""
 
 
-def add_job(parser: ArgumentParser) -> None:
-    """Declare the options."""
-    group = parser.add_argument_group("job file (what was done, to repeat it)")
+def add_job(parser: ArgumentParser, *, told: bool = True) -> None:
+    """Declare the options.
+
+    Args:
+        parser: Of the command.
+        told: Whether they are in its help.
+    """
+
+    def text(words: str) -> str:
+        return words if told else SUPPRESS
+
+    group = parser.add_argument_group("job file: what was done, to repeat it" if told else None)
     group.add_argument(
         "--from",
         dest="job_from",
         metavar="JOB",
-        help="do what a .job.json says once more; only -o, -y, -q, --json and --job go with it",
+        help=text("what a .job.json says, once more; -o, -y, -q, --json and --job go with it"),
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument(
@@ -32,9 +41,9 @@ def add_job(parser: ArgumentParser) -> None:
         nargs="?",
         const=BESIDE,
         metavar="PATH",
-        help="write one, beside OUT or to PATH (for sequences, EXR, several passes and --for)",
+        help=text("write one beside OUT, or to PATH (for sequences, EXR, several passes, --for)"),
     )
-    either.add_argument("--no-job", dest="job", action="store_false", help="write none")
+    either.add_argument("--no-job", dest="job", action="store_false", help=text("write none"))
 
 
 def record_of(arguments: Namespace) -> bool | Path | None:

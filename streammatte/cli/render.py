@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_range(parser)
     _add_encoding(parser)
     add_vfx(parser)
-    add_job(parser)
+    add_job(parser, told=False)  # they would make the help too long for most people
     _add_behaviour(parser)
 
 
