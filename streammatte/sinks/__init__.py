@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from streammatte.delivery import hand_over
 from streammatte.errors import DependencyError, UsageError
 from streammatte.options import EncodeOptions
 from streammatte.sinks.base import Sink, check_target, writable
-from streammatte.sinks.codecs import CODECS, IMAGE_EXTENSIONS, default_output, for_pass, plan
+from streammatte.sinks.codecs import (
+    CODECS,
+    IMAGE_EXTENSIONS,
+    Manner,
+    default_output,
+    for_pass,
+    plan,
+)
 from streammatte.sinks.estimate import estimate, room
 from streammatte.sinks.passes import DATA_PASSES, Passes, has_alpha, of_pass, targets
 
@@ -93,10 +99,11 @@ def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: V
                 f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
             )
         return ImageFile(path, info, alpha=alpha)
-    manner = Manner(alpha, name in DATA_PASSES, alpha and _multiplied(name, options))
+    data, multiplied = name in DATA_PASSES, alpha and _multiplied(name, options)
+    manner = Manner(alpha, data, multiplied, layer=name != "comp")
     encode = options.encode
     if len(options.passes) > 1:
-        encode = for_pass(encode, path.suffix, alpha=alpha, data=manner.data)
+        encode = for_pass(encode, path.suffix, manner)
     return _video(path, source, encode, info, manner)
 
 
@@ -115,14 +122,6 @@ def _packed(path: Path, source: Source, options: RenderOptions, info: VideoInfo)
     return Packed(_video(path, source, options.encode, packed_info(info), Manner()), sides[0])
 
 
-class Manner(NamedTuple):
-    """What kind of pictures a video is for."""
-
-    alpha: bool = False
-    data: bool = False
-    premultiplied: bool = False
-
-
 def _video(
     path: Path, source: Source, options: EncodeOptions, info: VideoInfo, manner: Manner
 ) -> VideoFileSink:
@@ -132,9 +131,8 @@ def _video(
     from streammatte.sources.video_file import VideoFile
 
     def opened(wish: EncodeOptions) -> VideoFileSink:
-        decided = plan(path, info, wish, alpha=manner.alpha, data=manner.data)
-        decided = replace(decided, premultiplied=manner.premultiplied)
-        scarce = room(path, estimate(decided, info, data=manner.data))
+        decided = plan(path, info, wish, manner)
+        scarce = room(path, estimate(decided, info))
         sink = VideoFileSink(decided, info, wish, tracks)
         sink.notes += scarce
         return sink

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 
@@ -41,8 +41,8 @@ _LIKE_BT709 = (6, 14, 15)
 """Transfer functions that H.273 calls the same as BT.709's: of BT.601 and of BT.2020."""
 _DEFAULT_CODEC = {"mp4": "h264", "mov": "h264", "matroska": "h264", "webm": "vp9"}
 _ALPHA_CODEC = {"mov": "prores", "webm": "vp9", "matroska": "ffv1"}
-_DATA_CODEC = {"mp4": "h264", "mov": "prores", "webm": "vp9", "matroska": "ffv1"}
-"""For pictures that are no colours but numbers, such as mattes."""
+_LAYER_CODEC = {"mp4": "h264", "mov": "prores", "webm": "vp9", "matroska": "ffv1"}
+"""For what is composited further: every pass but a comp."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ PRORES = Codec(
     whole_chroma=True,
     limited_only=True,
     careful_encoder="prores_ks",
-    data_options={"profile": "5"},  # 4444 XQ: grey to 0.1 of 255, where 4444 gives 0.3
+    data_options={"profile": "5"},  # 4444 XQ: noisy grey to 0.1 of 255, not 0.3; 0.7 at most
     alpha_error=(0.4, 0.2),  # 10 bits that come back as 12
 )
 FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
@@ -224,6 +224,18 @@ CODECS = Registry(
 )
 
 
+class Manner(NamedTuple):
+    """What kind of pictures are written."""
+
+    alpha: bool = False
+    data: bool = False
+    """Whether they are no colours but numbers, such as mattes."""
+    premultiplied: bool = False
+    """Whether colours are multiplied by alpha."""
+    layer: bool = False
+    """Whether they will be composited further."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What will be written, decided before any work is done."""
@@ -239,8 +251,7 @@ class Plan:
     layout: Layout
     """The planar layout that holds the same."""
     colour: Colour
-    premultiplied: bool = False
-    """Whether colours are multiplied by alpha."""
+    manner: Manner
 
     @property
     def tells_aspect(self) -> bool:
@@ -248,25 +259,31 @@ class Plan:
         return self.codec.tells_aspect or self.muxer in ("mp4", "mov")
 
 
-def default_codec(suffix: str, *, alpha: bool, data: bool = False) -> str | None:
+def default_codec(suffix: str, manner: Manner) -> str | None:
     """Return the codec that a kind of file gets if none is asked for; ``None`` if none fits."""
-    codecs = _ALPHA_CODEC if alpha else _DATA_CODEC if data else _DEFAULT_CODEC
+    layer = manner.layer or manner.data
+    codecs = _ALPHA_CODEC if manner.alpha else _LAYER_CODEC if layer else _DEFAULT_CODEC
     return codecs.get(EXTENSIONS.get(suffix.lower(), ""))
 
 
-def for_pass(options: EncodeOptions, suffix: str, *, alpha: bool, data: bool) -> EncodeOptions:
+def for_pass(options: EncodeOptions, suffix: str, manner: Manner) -> EncodeOptions:
     """Return what of the encoding asked for is meant for one of several passes.
 
     A quality that only one pass's codec knows is not for the others, if nobody named their codec.
     """
-    name = default_codec(suffix, alpha=alpha, data=data)
+    name = default_codec(suffix, manner)
     if options.codec is not None or name is None or CODECS.load(name).crf is not None:
         return options
     return replace(options, crf=None, preset=None, bitrate=None, pixel_format=None)
 
 
 def plan(
-    path: Path, info: VideoInfo, options: EncodeOptions, *, alpha: bool, data: bool = False
+    path: Path,
+    info: VideoInfo,
+    options: EncodeOptions,
+    manner: Manner | None = None,
+    *,
+    alpha: bool = False,
 ) -> Plan:
     """Decide how to write footage like ``info`` to ``path``.
 
@@ -274,19 +291,21 @@ def plan(
         path: Where to.
         info: What the pictures are like.
         options: What is asked for.
-        alpha: Whether they have alpha.
-        data: Whether they are no colours but numbers, such as mattes.
+        manner: What kind of pictures they are.
+        alpha: Whether they have alpha, if nothing more is to be said of them.
 
     Raises:
         UsageError: if name, codec and options do not go together.
         DependencyError: if this FFmpeg lacks the encoder.
     """
+    manner = manner or Manner(alpha)
+    alpha = manner.alpha
     muxer = EXTENSIONS.get(path.suffix.lower())
     if muxer is None:
         raise UsageError(
             f"cannot tell a container from {path.name!r}; use one of {', '.join(EXTENSIONS)}"
         )
-    name = options.codec or default_codec(path.suffix, alpha=alpha, data=data)
+    name = options.codec or default_codec(path.suffix, manner)
     if name is None:
         raise UsageError(
             f"{path.suffix} carries no alpha with any codec; use .mov (ProRes 4444), .webm (VP9) "
@@ -301,14 +320,14 @@ def plan(
         fitting = [ext for ext, held in EXTENSIONS.items() if held in codec.containers]
         raise UsageError(f"{path.suffix} does not hold {name}; use {' or '.join(fitting)}")
     _check_quality(name, codec, options)
-    if data:
+    if manner.data:
         codec = _for_data(codec)
         info = replace(info, layout=Layout("rgb", 8 if codec.delivery else info.layout.depth))
-    careful = codec.careful_encoder if alpha or data or info.width % 2 else ""
+    careful = codec.careful_encoder if alpha or manner.data or info.width % 2 else ""
     encoder = careful or codec.encoder
     pixel_format, layout = _pixel_format(name, codec, encoder, info, options, alpha=alpha)
     colour = _target_colour(info, layout, codec)
-    return Plan(path, name, codec, muxer, encoder, pixel_format, layout, colour)
+    return Plan(path, name, codec, muxer, encoder, pixel_format, layout, colour, manner)
 
 
 def _for_data(codec: Codec) -> Codec:

@@ -17,7 +17,30 @@ if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
     from streammatte.sinks.codecs import Plan
 
-BITS: dict[tuple[str, str], float] = {}
+BITS: dict[tuple[str, str], float] = {
+    ("h264", "comp"): 0.07,
+    ("h264", "data"): 0.06,
+    ("hevc", "comp"): 0.05,
+    ("hevc", "data"): 0.08,
+    ("av1", "comp"): 0.04,
+    ("av1", "data"): 0.05,
+    ("vp9", "comp"): 0.06,
+    ("vp9", "alpha"): 0.07,
+    ("vp9", "data"): 0.08,
+    ("prores", "comp"): 1.5,
+    ("prores", "alpha"): 3.3,
+    ("prores", "data"): 0.7,
+    ("ffv1", "comp"): 1.4,
+    ("ffv1", "alpha"): 1.1,
+    ("ffv1", "data"): 0.9,
+    ("qtrle", "comp"): 8,
+    ("qtrle", "alpha"): 6.5,
+    ("qtrle", "data"): 0.9,
+    ("png", "comp"): 4.5,
+    ("png", "alpha"): 3.6,
+    ("png", "data"): 1.3,
+    ("exr", "alpha"): 11,
+}
 """``(codec or kind of image, comp | alpha | data)`` -> bits a pixel."""
 SURELY = 4
 """If what is free is less than this part of an estimate, it surely does not fit."""
@@ -29,16 +52,15 @@ def kind(*, alpha: bool, data: bool) -> str:
     return "data" if data else "alpha" if alpha else "comp"
 
 
-def estimate(plan: Plan, info: VideoInfo, *, data: bool = False) -> int | None:
+def estimate(plan: Plan, info: VideoInfo) -> int | None:
     """Return about how many bytes a video will have, sound apart; ``None`` if nobody knows.
 
     Args:
         plan: How it is written.
         info: What results are like.
-        data: Whether it is a matte or the like.
     """
     name = plan.codec.stand_in or plan.name
-    return bytes_of(name, info, kind(alpha=plan.layout.alpha, data=data))
+    return bytes_of(name, info, kind(alpha=plan.manner.alpha, data=plan.manner.data))
 
 
 def bytes_of(name: str, info: VideoInfo, column: str) -> int | None:

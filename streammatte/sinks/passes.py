@@ -49,6 +49,8 @@ def targets(path: Path, passes: Sequence[Pass]) -> dict[Pass, Path]:
         return {passes[0]: path}
     numbered = _NUMBERED.fullmatch(path.name) if is_numbered(path) else None
     stem, tail = numbered.group("stem", "tail") if numbered else (path.stem, path.suffix)
+    if tail[:1] in ("%", "#"):
+        tail = f".{tail}"
     return {name: path.with_name(f"{stem}_{name}{tail}".lstrip("_")) for name in passes}
 
 

@@ -119,7 +119,7 @@ class VideoFileSink(InTwoSteps):
             del metadata[key]  # the source's, which may begin earlier
         if info.timecode:
             metadata["timecode"] = info.timecode
-        if self.plan.premultiplied:
+        if self.plan.manner.premultiplied:
             metadata.setdefault("comment", "alpha: premultiplied (matted with black)")
             self.notes.append(
                 f"{self.plan.path.name}: colours are multiplied by alpha, which no video file can "
@@ -244,6 +244,12 @@ def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
     """Say what the encoder cannot hold of the footage's samples."""
     old, new = info.layout, plan.layout
     notes = []
+    if plan.manner.data and plan.codec.delivery:
+        notes.append(
+            f"{plan.path.name}: {plan.name} keeps mattes to 8 bits, with small errors; "
+            ".mov (ProRes 4444 XQ) is better, and .mkv (FFV1) or images are exact"
+        )
+        return notes
     if new.depth < old.depth:
         notes.append(f"{old.depth} bit reduced to {new.depth} ({plan.name}, {plan.pixel_format})")
     if old.family == "yuv" and (new.chroma_x, new.chroma_y) > (old.chroma_x, old.chroma_y):
