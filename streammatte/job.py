@@ -23,6 +23,7 @@ from streammatte.plain import from_plain, to_plain
 from streammatte.reads import from_the_environment, sources, through_paths
 from streammatte.sinks import is_linear
 from streammatte.sinks.base import writable
+from streammatte.sinks.passes import is_numbered, targets
 from streammatte.versions import versions
 from streammatte.whole import write_file
 
@@ -77,7 +78,8 @@ class Job:
 
 def place(output: Path) -> Path:
     """Return where the job file of an output lies: ``shot.job.json`` for ``shot.%04d.exr``."""
-    name = NUMBER.sub("", output.stem).rstrip("._- ")
+    stem = NUMBER.sub("", output.stem) if is_numbered(output) else output.stem
+    name = stem.rstrip("._- ")
     return output.with_name((name or output.absolute().parent.name) + SUFFIX)
 
 
@@ -88,7 +90,7 @@ def wanted(output: Path, options: RenderOptions) -> bool:
     made for some application. A clip for a browser or a talk does not need it beside it.
     """
     handed_on = len(options.passes) > 1 or options.purpose is not None
-    return handed_on or NUMBER.search(output.name) is not None or is_linear(output)
+    return handed_on or is_numbered(output) or is_linear(output)
 
 
 def check_place(path: Path, output: str, *, overwrite: bool) -> None:
@@ -151,19 +153,14 @@ def write(
     if files_of(str(where)) is not None:
         note_down("input", str(where))
     pinned = through_paths(from_the_environment(options), note_down)
-    written = files_of(report.output)
-    sizes = [each.stat().st_size for each in written.paths] if written else []
     content = {
         "job": SCHEMA,
         "streammatte": streammatte.__version__,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "input": str(where),
         "files": files,
-        "output": {
-            **_located(str(Path(report.output).absolute()), folder),
-            "files": len(sizes),
-            "bytes": sum(sizes),
-        },
+        "output": _located(str(Path(report.output).absolute()), folder),
+        "written_files": _written(Path(report.output), options),
         "network": {
             "model": report.model,
             "weights_sha256": report.digest,
@@ -181,6 +178,16 @@ def write(
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     with writable(path):
         write_file(path, text.encode())
+
+
+def _written(output: Path, options: RenderOptions) -> dict[str, dict[str, int]]:
+    """Return how many files each pass has, by its name, and their bytes."""
+    told = {}
+    for target in {output, *targets(output, options.passes).values()}:
+        if (found := files_of(str(target))) is not None:
+            sizes = [path.stat().st_size for path in found.paths]
+            told[target.name] = {"files": len(sizes), "bytes": sum(sizes)}
+    return dict(sorted(told.items()))
 
 
 def _located(absolute: str, folder: Path) -> dict[str, str]:
@@ -278,7 +285,7 @@ def _changed(now: Mapping[str, Files], then: Mapping[str, Contents]) -> list[str
                 told.append(f"the {role} of the job had {before.files} files, now it has {count}")
             elif size != before.bytes:
                 told.append(
-                    f"the {role} has changed since the job was written: its size is another"
+                    f"the {role} has changed since the job was written: another size"
                 )
     return told
 
