@@ -104,6 +104,8 @@ def apply(
         if name not in given and getattr(options, name) == getattr(plain, name):
             changes[name] = getattr(preset, name)
     for name in _PARTS:
+        if name == "colour" and options.colour.by_ocio:
+            continue  # which goes without --linear
         asked, open_ = getattr(options, name), getattr(plain, name)
         left = [
             part.name

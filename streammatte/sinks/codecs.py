@@ -168,7 +168,7 @@ PRORES = Codec(
     limited_only=True,
     careful_encoder="prores_ks",
     data_options={"profile": "5"},  # 4444 XQ: noisy grey to 0.1 of 255, not 0.3; 0.7 at most
-    alpha_error=(0.4, 0.2),  # 10 bits that come back as 12
+    alpha_error=(0.2, 0.1),  # 10 bits that come back as 12
 )
 FFV1 = Codec("ffv1", ("matroska",), alpha=True, options={"level": "3", "g": "1", "slicecrc": "1"})
 QTRLE = Codec("qtrle", ("mov",), alpha=True)

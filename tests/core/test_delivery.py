@@ -73,7 +73,7 @@ def test_what_is_asked_for_stays(purpose: Purpose) -> None:
         passes=("premult", "confidence"),
         alpha="premult",
         encode=EncodeOptions("ffv1"),
-        colour=ColourOptions(linear=True, input_space="log"),
+        colour=ColourOptions(input_space="log"),
         edges=EdgeOptions(gamma=2),
         sequence=SequenceOptions(start_number=1, compression="piz", full_float=True),
     )
