@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +61,17 @@ def open_sink(
         check_target(path, info.path, behind, overwrite=options.overwrite)
         return _packed(path, source, options, info)
     places = _places(path, options, info)
-    for place in places.values():
-        check_target(place, info.path, behind, overwrite=options.overwrite)
     sinks: dict[Pass, Sink] = {}
     try:
+        for place in places.values():
+            check_target(place, info.path, behind, overwrite=options.overwrite)
         for name, place in places.items():
             sinks[name] = _one(name, place, source, options, info)
     except BaseException as error:
         for sink in sinks.values():
             sink.__exit__(type(error), error, error.__traceback__)
+        if options.purpose == "corridorkey":
+            _sweep(path, places)
         raise
     name = next(iter(sinks))
     return sinks[name] if len(sinks) == 1 and name not in DATA_PASSES else Passes(sinks)
@@ -83,6 +86,13 @@ def _places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, P
         for place in known.values():
             place.parent.mkdir(parents=True, exist_ok=True)
     return {name: known[name] for name in options.passes if name in known}
+
+
+def _sweep(path: Path, places: dict[Pass, Path]) -> None:
+    """Remove folders that were made for nothing."""
+    for folder in (*(place.parent for place in places.values()), path):
+        with contextlib.suppress(OSError):  # which is what it says if there is something in it
+            folder.rmdir()
 
 
 def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:

@@ -268,6 +268,15 @@ def test_4k(tmp_path: Path) -> None:
     assert np.abs(to_rgb(picture)[..., 0] * 255 - grey((3840, 2160)) / 257).mean() < 0.5
 
 
+def test_a_hand_over_that_cannot_be_opened_leaves_no_folders(tmp_path: Path) -> None:
+    shot = tmp_path / "shot"
+    (shot / "Input").mkdir(parents=True)
+    (shot / "Input" / "shot.%04d.png").mkdir()
+    with pytest.raises((OutputError, UsageError)):
+        open_sink(shot, Footage(made_up()), options("plate", "matte", purpose="corridorkey"))
+    assert [path.name for path in shot.iterdir()] == ["Input"]
+
+
 # --- Room on the disk
 
 
