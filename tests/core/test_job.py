@@ -235,6 +235,15 @@ class TestDigests:
         assert found.sha256 == hashlib.sha256(listing.encode()).hexdigest()
         assert (found.files, found.first, found.last) == (3, 998, 10000)
 
+    def test_a_sequence_of_one_file_is_a_sequence(self, folder: Path) -> None:
+        (folder / "p.0001.exr").write_text("x")
+        files = files_of("p.%04d.exr")
+        assert files == Files((Path("p.0001.exr"),), (1,))
+        listing = f"{hashlib.sha256(b'x').hexdigest()}  p.0001.exr\n"
+        with Digests({"input": files}) as digests:
+            found = digests.result()["input"]
+        assert found.sha256 == hashlib.sha256(listing.encode()).hexdigest()
+
     def test_of_a_folder(self, folder: Path) -> None:
         for name in ("b.jpg", "a.jpg", ".hidden"):
             (folder / name).write_text(name)
