@@ -19,9 +19,10 @@ from streammatte.light import AS_IT_IS
 from streammatte.meters import Meters
 from streammatte.options import EdgeOptions, LookOptions
 from streammatte.stages import kernels, refine
+from streammatte.stages.despill import Screen, despilled
 from streammatte.stages.edges import shaped
 from streammatte.stages.foreground import black, local_means, plane_alphas
-from streammatte.stages.look import despilled, wrapped
+from streammatte.stages.look import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from streammatte.light import Working
     from streammatte.options import Decontaminate, Pass, Refine
     from streammatte.stages.backgrounds import Background
+    from streammatte.stages.despill import Light
 
     Samples = NDArray[Any]
     Floats = NDArray[np.float32]
@@ -94,7 +96,7 @@ def layers(
     Yields:
         The frames, ``layers`` having all pictures by name and ``picture`` being the first.
     """
-    scaler = VideoReformatter()
+    scaler, screen = VideoReformatter(), Screen(wanted.look.despill)
     for matte in mattes:
         front = replace(matte.frame, picture=working.enter(matte.frame.picture))
         behind = None
@@ -107,7 +109,7 @@ def layers(
                 means = _means(front.picture, matte.alpha, scaler, edges.decontaminate)
         with meters.measure("enlarge"):
             alpha = _alpha(matte, edges, scaler, front.picture.layout)
-        seen = _Seen(matte, front.picture, behind, alpha, means)
+        seen = _Seen(matte, front.picture, behind, alpha, means, screen.behind(matte))
         parts = _Parts(seen, edges, wanted, working)
         pictures: dict[str, Picture] = {name: parts.picture(name) for name in wanted.passes}
         first = pictures[wanted.passes[0]]
@@ -146,6 +148,8 @@ class _Seen(NamedTuple):
     behind: Picture | None
     alpha: Samples
     means: Floats | None
+    spill: Light | None
+    """The key screen's light, if it is to be taken out."""
 
 
 class _Parts:
@@ -177,15 +181,15 @@ class _Parts:
         return convert(front, front.layout.with_alpha(alpha=False), front.colour)
 
     def _comp(self) -> Picture:
-        _, front, behind, alpha, means = self._seen
+        _, front, behind, alpha, means, spill = self._seen
         if behind is None:
             return self._premultiplied() if self._wanted.premultiplied else self._own
-        look = self._wanted.look
-        if not look:
-            return blend(front, behind, alpha, means)
-        own = convert(self._own, behind.layout, front.colour)
-        comp = blend(own, behind, alpha, None)
-        return wrapped(comp, behind, alpha, look.light_wrap) if look.light_wrap else comp
+        if spill is None:
+            comp = blend(front, behind, alpha, means)
+        else:
+            own = convert(self._own, behind.layout, front.colour)
+            comp = blend(own, behind, alpha, None)
+        return wrapped(comp, behind, alpha, self._wanted.look.light_wrap)
 
     def _foreground(self) -> Picture:
         return convert(self._own, self._own.layout.with_alpha(alpha=False), self._own.colour)
@@ -196,14 +200,15 @@ class _Parts:
     @cached_property
     def _own(self) -> Picture:
         """The subject's own colours, straight, with its alpha."""
-        _, front, _, alpha, means = self._seen
+        _, front, _, alpha, means, spill = self._seen
         own = isolate(with_room(front), alpha, means)
-        look = self._wanted.look
-        return own if look.despill == "off" else despilled(own, look.despill, look.despill_amount)
+        if spill is None:
+            return own
+        return despilled(own, alpha, spill, self._wanted.look.despill_amount)
 
     def _deep_alpha(self) -> Samples:
         """Return the alpha in 16 bits or more, however few the plate has."""
-        matte, _, _, alpha, _ = self._seen
+        matte, alpha = self._seen.matte, self._seen.alpha
         if alpha.dtype != np.uint8:
             return alpha
         return _alpha(matte, self._edges, VideoReformatter(), Layout("rgb", 16))

@@ -1,4 +1,11 @@
-"""Edges by hand: a matte that is choked, feathered and bent, at the frame's size."""
+"""Edges by hand: a matte that is choked, feathered and bent, at the frame's size.
+
+A choke that takes the least of a neighbourhood (erosion) is square or beaded, knows whole pixels
+only, and eats hair. Here edges are moved: every pixel takes the alpha that lies so many pixels
+further out, along the way out from the subject as a whole. So the profile of an edge stays what it
+was, be it sharp or blurred by motion, fractions of a pixel count, and strands move with the outline
+that they grow from rather than vanish.
+"""
 
 from __future__ import annotations
 
@@ -15,37 +22,82 @@ if TYPE_CHECKING:
     from streammatte.options import EdgeOptions
 
     Samples = NDArray[Any]
+    Floats = NDArray[np.float32]
+
+LEAST_SPREAD = 2.0
+"""Pixels, at the least, of the blur that tells the way out: less would follow single pixels."""
+CLEAR = 0.05
+"""Share of a straight edge's slope from which on the way out is certain."""
+_ROUNDING = 1e-6
 
 
 def shaped(alpha: Samples, options: EdgeOptions) -> Samples:
     """Return an alpha with its edges moved, softened and bent, in that order.
 
+    What is clear or opaque away from edges stays exactly so.
+
     Args:
         alpha: uint8, uint16 or float32 ``[h, w]``.
         options: How far, in lines of a 1080-line picture.
     """
-    whole = opaque(alpha)
+    if not options:
+        return alpha
+    whole = np.float32(opaque(alpha))
     scale = alpha.shape[0] / 1080
-    share = np.asarray(alpha, np.float32) / np.float32(whole)
+    margin = int(4 * (abs(options.choke) + options.feather) * scale) + 8
+    box = _around_edges(alpha, margin)
+    if box is None:
+        return alpha
+    share = np.asarray(alpha[box], np.float32) / whole
     if options.choke:
-        share = _choked(share, options.choke * scale)
+        share = _moved(share, options.choke * scale)
     if options.feather:
-        share = cv2.GaussianBlur(share, (0, 0), max(options.feather * scale, 0.1))
+        share = _feathered(share, options.feather * scale)
     if options.gamma != 1:
-        share = cv2.pow(share, 1 / options.gamma)
-    if alpha.dtype == np.float32:
-        return share
-    return np.asarray(np.rint(share * np.float32(whole)), alpha.dtype)
+        soft = (share > 0) & (share < 1)
+        share[soft] **= np.float32(1 / options.gamma)
+    result = alpha.copy()
+    result[box] = share if alpha.dtype == np.float32 else np.rint(share * whole)
+    return result
 
 
-def _choked(share: NDArray[np.float32], pixels: float) -> NDArray[np.float32]:
-    """Move an edge inwards by so many pixels (outwards, if negative), fractions interpolated."""
-    size = abs(pixels)
-    move = cv2.erode if pixels > 0 else cv2.dilate
-    steps = [int(size), int(size) + 1]
-    less, more = (
-        move(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * step + 1,) * 2))
-        for step in steps
+def _around_edges(alpha: Samples, margin: int) -> tuple[slice, slice] | None:
+    """Return the part of a picture that has edges, and so many pixels around; ``None`` if none.
+
+    Beyond it all rows and columns are of one value each, which nothing here changes.
+    """
+    down = alpha != alpha[:, :1]
+    across = alpha != alpha[:1]
+    rows, columns = np.flatnonzero(down.any(1) | across.any(1)), np.flatnonzero(across.any(0))
+    columns = np.union1d(columns, np.flatnonzero(down.any(0)))
+    if not (rows.size and columns.size):
+        return None
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
     )
-    part = np.float32(size - steps[0])
-    return np.asarray(less + part * (more - less), np.float32)
+
+
+def _moved(share: Floats, pixels: float) -> Floats:
+    """Move edges inwards by so many pixels; outwards, if negative."""
+    spread = max(abs(pixels), LEAST_SPREAD)
+    coarse = cv2.GaussianBlur(share, (0, 0), spread, borderType=cv2.BORDER_REPLICATE)
+    right = cv2.Scharr(coarse, cv2.CV_32F, 1, 0, scale=1 / 32, borderType=cv2.BORDER_REPLICATE)
+    down = cv2.Scharr(coarse, cv2.CV_32F, 0, 1, scale=1 / 32, borderType=cv2.BORDER_REPLICATE)
+    slope = cv2.magnitude(right, down)
+    certain = np.float32(CLEAR / (spread * np.sqrt(2 * np.pi)))
+    # The way out is down the slope; where there hardly is one, nothing moves.
+    step = np.float32(-pixels) / np.maximum(slope, certain)
+    y, x = np.mgrid[: share.shape[0], : share.shape[1]].astype(np.float32)
+    places = x + right * step, y + down * step
+    moved = cv2.remap(share, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # In the middle of what is thinner than the step, the other side is met: nothing turns round.
+    return np.asarray((np.minimum if pixels > 0 else np.maximum)(share, moved), np.float32)
+
+
+def _feathered(share: Floats, pixels: float) -> Floats:
+    spread = max(pixels, 0.1)
+    soft = cv2.GaussianBlur(share, (0, 0), spread, borderType=cv2.BORDER_REPLICATE)
+    soft[soft > 1 - _ROUNDING] = 1
+    soft[soft < _ROUNDING] = 0
+    return np.asarray(soft, np.float32)
