@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from streammatte.digests import files_of
 from streammatte.errors import UsageError
 from streammatte.sources.base import Window
 
@@ -303,12 +304,13 @@ def parse_bitrate(rate: str | int) -> int:
 
 @dataclass(frozen=True)
 class Zone:
-    """A part of the picture: a rectangle, or what is white in a still picture."""
+    """A part of the picture: a rectangle, or what is white in a mask."""
 
     corners: tuple[float, float, float, float] | None = None
     """Left, top, right and bottom, as shares of the picture in 0..1."""
     path: str = ""
-    """Of the picture, stretched over the footage."""
+    """Of the mask, stretched over the footage: a still, a video, or a sequence as
+    ``mask.%04d.png``."""
 
     @staticmethod
     def parse(text: str, flag: str = "zone") -> Zone:
@@ -319,11 +321,12 @@ class Zone:
         """
         parts = text.split(",")
         if len(parts) != _CORNERS:
-            if Path(text).is_file():
+            if text.strip() and files_of(text) is not None:
                 return Zone(path=text)
             raise UsageError(
                 f"{flag}: {text!r} is neither a file nor a zone; write left,top,right,bottom, "
-                "such as 0.2,0,0.8,1, or name a picture that is white there"
+                "such as 0.2,0,0.8,1, or name a picture, a video or a sequence (mask.%04d.png) "
+                "that is white there"
             )
         try:
             left, top, right, bottom = (_share(part) for part in parts)
