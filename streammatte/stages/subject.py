@@ -1,6 +1,9 @@
 """Who is the subject: all that the network found, or the largest; zones that always or never are.
 
-Done to mattes at the network's size, before they are steadied: what is dropped leaves no trail.
+Done twice. To mattes at the network's size (``chosen``), before they are steadied: what is dropped
+leaves no trail, and what is kept counts as subject when colours are estimated. There a zone stays
+``INSET`` pixels short of its edge, or what is steadied, snapped and enlarged afterwards would carry
+it beyond. And at last to mattes at the frame's size, where it is exact: ``zones.finished``.
 """
 
 from __future__ import annotations
@@ -11,15 +14,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from streammatte.errors import InputError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from streammatte.frames import Matte
-    from streammatte.options import Choice, Zone
+    from streammatte.options import Choice
+    from streammatte.stages.zones import Garbage
 
     Floats = NDArray[np.float32]
 
@@ -29,57 +31,42 @@ LOYALTY = 1.5
 """How much larger somebody else must be to take the place of who was there in the last frame."""
 
 
-def mask_of(zone: Zone, width: int, height: int) -> Floats:
-    """Return a zone at a size: float32 ``[height, width]``, 1 inside.
+INSET = 2
+"""Pixels of the network's input that a zone there stays short of its edge."""
+
+
+def chosen(
+    mattes: Iterable[Matte], choice: Choice, garbage: Garbage | None = None
+) -> Iterator[Matte]:
+    """Leave of every matte what is wanted, at the size that it has.
+
+    Args:
+        mattes: As they come from the network.
+        choice: What is wanted.
+        garbage: Its zones, which are applied where they are 1 and ``INSET`` pixels around them are.
 
     Raises:
-        InputError: if its picture cannot be read.
+        InputError: if a mask cannot be read.
     """
-    if zone.corners is None:
-        return _painted(zone.path, width, height)
-    left, top, right, bottom = zone.corners
-    mask = np.zeros((height, width), np.float32)
-    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
-    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-    mask[rows, columns] = 1
-    return mask
-
-
-def _painted(path: str, width: int, height: int) -> Floats:
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise InputError(f"{path} is no picture that can be read; give a PNG or a JPEG")
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small / np.float32(255), np.float32)
-
-
-def chosen(mattes: Iterable[Matte], choice: Choice) -> Iterator[Matte]:
-    """Leave of every matte what is wanted.
-
-    Raises:
-        InputError: if a zone's picture cannot be read.
-    """
-    masks: tuple[Floats | None, Floats | None] | None = None
     last: NDArray[np.bool_] | None = None
     for matte in mattes:
         alpha = matte.alpha
         if choice.largest:
             alpha, last = largest(alpha, last)
-        if masks is None:
-            size = (alpha.shape[1], alpha.shape[0])
-            masks = _joined(choice.keep, size), _joined(choice.drop, size)
-        kept, dropped = masks
-        if kept is not None:
-            alpha = np.maximum(alpha, kept)
-        if dropped is not None:
-            alpha = alpha * (1 - dropped)
+        if garbage:
+            kept, dropped = garbage.at(matte.frame, alpha.shape[1], alpha.shape[0])
+            if kept is not None:
+                alpha = np.where(_inside(kept), np.float32(1), alpha)
+            if dropped is not None:
+                alpha = np.where(_inside(dropped), np.float32(0), alpha)
         yield replace(matte, alpha=alpha)
         del matte
 
 
-def _joined(zones: tuple[Zone, ...], size: tuple[int, int]) -> Floats | None:
-    masks = [mask_of(zone, *size) for zone in zones]
-    return np.maximum.reduce(masks) if masks else None
+def _inside(mask: Floats) -> NDArray[np.bool_]:
+    """Return where a mask is 1, and so it is for ``INSET`` pixels around."""
+    square = np.ones((2 * INSET + 1, 2 * INSET + 1), np.uint8)
+    return np.asarray(cv2.erode((mask >= 1).astype(np.uint8), square) > 0)
 
 
 def largest(

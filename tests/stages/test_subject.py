@@ -10,9 +10,10 @@ import pytest
 
 from streammatte.errors import InputError, UsageError
 from streammatte.frames import Matte
-from streammatte.options import Choice, Zone
+from streammatte.options import Choice, EdgeOptions, Zone
 from streammatte.sources.synthetic import Synthetic
-from streammatte.stages.subject import chosen, largest, mask_of
+from streammatte.stages.subject import INSET, chosen, largest
+from streammatte.stages.zones import Garbage, finished, rectangle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,37 +76,82 @@ def test_nobody() -> None:
     assert found[2].max() == 1
 
 
-def test_zones() -> None:
+def exact(choice: Choice, *alphas: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return what zones make of mattes at their frames' size, 96 x 64."""
+    return [matte.alpha for matte in finished(mattes(*alphas), Garbage(choice))]
+
+
+def test_zones_are_exact_at_the_frames_size() -> None:
     keep, drop = Zone.parse("0.5,0,100%,1"), Zone.parse(" 75%, 0.5,1,1")
-    (found,) = results(Choice(keep=(keep,), drop=(drop,)), people(20))
-    assert (found[:, 60:90] == 1).all()
-    assert (found[:20, 90:] == 1).all()
-    assert (found[20:, 90:] == 0).all()
-    np.testing.assert_array_equal(found[:, :60], people(20)[:, :60])
+    alpha = np.full((64, 96), 0.25, np.float32)
+    (found,) = exact(Choice(keep=(keep,), drop=(drop,)), alpha)
+    assert (found[:, 48:72] == 1).all()
+    assert (found[:32, 72:] == 1).all()
+    assert (found[32:, 72:] == 0).all()
+    np.testing.assert_allclose(found[:, :48], 0.25, atol=1e-4)
+
+
+def test_before_mattes_are_steadied_zones_stay_short_of_their_edges() -> None:
+    choice = Choice(keep=(Zone.parse("0.5,0,1,1"),), drop=(Zone.parse("0,0.5,1,1"),))
+    alpha = np.full((40, 120), 0.25, np.float32)
+    (found,) = (matte.alpha for matte in chosen(mattes(alpha), choice, Garbage(choice)))
+    assert (found[:20, 60 + INSET :] == 1).all()
+    assert (found[20 + INSET :] == 0).all()
+    assert (found[: 20 + INSET, : 60 + INSET] == 0.25).all()
 
 
 def test_several_zones() -> None:
-    zones = (Zone.parse("0,0,0.1,0.1"), Zone.parse("0.9,0.9,1,1"))
-    (found,) = results(Choice(keep=zones), np.zeros((40, 120), np.float32))
-    assert found[0, 0] == found[39, 119] == 1
-    assert found.sum() == 2 * 4 * 12
+    zones = (Zone.parse("0,0,0.25,0.25"), Zone.parse("0.75,0.75,1,1"))
+    (found,) = exact(Choice(keep=zones), np.zeros((64, 96), np.float32))
+    assert found[0, 0] == found[63, 95] == 1
+    assert found.sum() == 2 * 16 * 24
 
 
 def test_a_zone_is_at_least_a_pixel() -> None:
-    assert mask_of(Zone((0.5, 0.5, 0.501, 0.501)), 10, 10).sum() == 1
+    assert rectangle(Zone((0.5, 0.5, 0.501, 0.501)), 10, 10).sum() == 1
 
 
-def test_a_picture_as_a_zone(tmp_path: Path) -> None:
-    picture = np.zeros((80, 240), np.uint8)
-    picture[:, 120:] = 255
-    path = tmp_path / "zone, right.png"
-    cv2.imwrite(str(path), picture)
-    (found,) = results(Choice(drop=(Zone.parse(str(path)),)), np.ones((40, 120), np.float32))
-    assert (found[:, :60] == 1).all()
-    assert (found[:, 60:] == 0).all()
+def test_a_soft_mask_keeps_and_drops_softly(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 65535, 96).round().astype(np.uint16), (64, 1))
+    path = tmp_path / "ramp, soft.png"
+    cv2.imwrite(str(path), ramp)
+    alpha = np.full((64, 96), 0.5, np.float32)
+    share = ramp / np.float32(65535)
+    (kept,) = exact(Choice(keep=(Zone.parse(str(path)),)), alpha)
+    np.testing.assert_allclose(kept, np.maximum(0.5, share), atol=1e-5)
+    (dropped,) = exact(Choice(drop=(Zone.parse(str(path)),)), alpha)
+    np.testing.assert_allclose(dropped, 0.5 * (1 - share), atol=1e-5)
+    assert (dropped[:, -1] == 0).all()
+
+
+def test_a_mask_finer_than_the_matte_holds(tmp_path: Path) -> None:
+    """A checkerboard of the frame's pixels, over a matte of a quarter of its size."""
+    board = (np.indices((64, 96)).sum(0) % 2 * 255).astype(np.uint8)
+    path = tmp_path / "board.png"
+    cv2.imwrite(str(path), board)
+    choice = Choice(keep=(Zone.parse(str(path)),))
+    coarse = chosen(mattes(np.zeros((16, 24), np.float32)), choice, Garbage(choice))
+    (found,) = (matte.alpha for matte in finished(coarse, Garbage(choice)))
+    np.testing.assert_array_equal(found, board / np.float32(255))
+
+
+def test_edges_by_hand_come_before_zones() -> None:
+    alpha = np.zeros((64, 96), np.float32)
+    alpha[:, :48] = 1
+    choice = Choice(keep=(Zone.parse("0.5,0,0.75,1"),))
+    by_hand = EdgeOptions(choke=50)  # three pixels of 64 lines
+    (found,) = (matte.alpha for matte in finished(mattes(alpha), Garbage(choice), by_hand=by_hand))
+    assert (found[:, 48:72] == 1).all()
+    assert (found[:, :44] == 1).all()
+    assert found[:, 46:48].max() < 0.1
+
+
+def test_what_is_no_mask(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"no\.png is no picture"):
-        results(Choice(keep=(Zone.parse(str(tmp_path / "no.png")),)), people(10))
+    with pytest.raises(InputError, match=r"no\.png"):
+        Garbage(Choice(keep=(Zone(path=str(tmp_path / "no.png")),)))
+    with pytest.raises(InputError, match=r"there is no such mask"):
+        Garbage(Choice(keep=(Zone(path=str(tmp_path / "gone.####.png")),)))
 
 
 @pytest.mark.parametrize(
