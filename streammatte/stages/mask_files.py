@@ -210,6 +210,8 @@ class Clip:
             length = now.duration * now.time_base or 1 / self._clip.info.rate
             self._end = now.seconds + float(length)
         elif self._ahead is None and time >= self._end:
+            if not self._hold:
+                return None
             self._held = True
         return self._mask
 
