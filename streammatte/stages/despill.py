@@ -285,9 +285,11 @@ def _clean(
             clear = np.float32(1) - np.float32(alpha[y, x]) * share
             spill = _spilt(p, q, r, clear, light, amount)
             if spill > np.float32(0):
-                p = min(max(p + spill * change[0], min(p, zero)) + black, peak)
-                q = min(max(q + spill * change[1], min(q, zero)) + black, peak)
-                r = min(max(r + spill * change[2], min(r, zero)) + black, peak)
+                # What is given back makes no channel larger than the largest was.
+                crest = min(max(p, q, r), peak - black)
+                p = min(max(p + spill * change[0], min(p, zero)), crest) + black
+                q = min(max(q + spill * change[1], min(q, zero)), crest) + black
+                r = min(max(r + spill * change[2], min(r, zero)), crest) + black
                 if not floating:
                     p, q, r = np.rint(p), np.rint(q), np.rint(r)
                 most[y, x], one[y, x], other[y, x] = p, q, r

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from streammatte.colour import white_level
+from streammatte.colour import black_level, white_level
 from streammatte.frames import Picture
 from streammatte.stages.foreground import black, plane_alphas
 from streammatte.stages.kernels import compiled, whole
@@ -32,8 +32,9 @@ def wrapped(comp: Picture, behind: Picture, alpha: Samples, amount: float) -> Pi
     """Let the background's light reach round the subject's edges.
 
     What is seen of the background is blurred across the edge, and added to the subject: in linear
-    light as light adds up, else so that white stays the limit ("screen"). So nothing gets darker,
-    a dark background adds nothing, and neither does a bright one that is hidden by the subject.
+    light as light adds up, else the less the brighter a pixel is already, so that white stays the
+    limit ("screen"). So nothing gets darker, a dark background adds nothing, and neither does a
+    bright one that is hidden by the subject.
 
     Args:
         comp: The composite.
@@ -47,42 +48,53 @@ def wrapped(comp: Picture, behind: Picture, alpha: Samples, amount: float) -> Pi
     result = Picture.of(comp.planes, comp.layout, comp.colour)
     levels = black(comp)
     lights = [
-        _light(plane, coverage, level, comp.height, amount)
+        _light(plane, coverage, level, comp, amount)
         for plane, coverage, level in zip(behind.planes, coverages, levels, strict=True)
     ]
-    white = white_level(comp.colour, comp.layout.depth)
-    span = np.float32(0 if comp.colour.is_linear else 1 / (white - levels[0]))
     yuv = comp.layout.family == "yuv"
     for index, (plane, coverage) in enumerate(zip(result.planes, coverages, strict=True)):
-        bright = _sized(lights[0] if yuv else lights[index], plane.shape) * span
         _add_light(
             whole(plane),
             whole(coverage),
             plane.shape[1],
             _sized(lights[index], plane.shape),
-            bright,
-            *(np.float32(levels[index]), np.float32(1 / opaque(coverage))),
-            *(np.float32(comp.layout.peak), comp.layout.is_float),
+            whole(_sized(comp.planes[0 if yuv else index], plane.shape)),
+            *_scales(comp, coverage),
         )
     return result
 
 
-def _light(plane: Samples, coverage: Samples, level: Scalar, lines: int, amount: float) -> Floats:
-    """Return what is seen of a background's plane, blurred, above black: float32, made small."""
-    height, width = plane.shape
-    lines_here = height / lines
-    shrink = max(1.0, NEAR * lines / 1080 * lines_here / FINE)
-    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+def _scales(comp: Picture, coverage: Samples) -> tuple[np.float32, ...]:
+    """Return what the kernel needs to know of samples; see there."""
+    level = black_level(comp.colour, comp.layout.depth)
+    white = white_level(comp.colour, comp.layout.depth)
+    span = 0 if comp.colour.is_linear else 1 / (white - level)
+    peak = np.inf if comp.layout.is_float else comp.layout.peak
+    numbers = (1 / opaque(coverage), level, span, peak)
+    return tuple(np.float32(number) for number in numbers)
+
+
+def _light(
+    plane: Samples, coverage: Samples, level: Scalar, comp: Picture, amount: float
+) -> Floats:
+    """Return what is seen of a background's plane, blurred, above black: float32, made small.
+
+    All planes come to one size, whatever they are sampled at, so that all are blurred alike.
+    """
+    scale = comp.height / 1080
+    shrink = max(1.0, NEAR * scale / FINE)
+    size = (max(1, round(comp.width / shrink)), max(1, round(comp.height / shrink)))
     bare = np.float32(1) - np.asarray(coverage, np.float32) * np.float32(1 / opaque(coverage))
     seen = (np.asarray(plane, np.float32) - level) * bare
     if plane.dtype == np.float32:  # what is no number must not spread
         seen = np.where(np.isfinite(seen), seen, np.float32(0))
-    small = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if size[0] < plane.shape[1] else cv2.INTER_LINEAR
+    small = cv2.resize(seen, size, interpolation=how)
     near, far = (
         cv2.GaussianBlur(
             small,
             (0, 0),
-            max(spread * lines / 1080 * lines_here / shrink, 0.5),
+            max(spread * scale / shrink, 0.5),
             borderType=cv2.BORDER_REPLICATE,
         )
         for spread in (NEAR, FAR)
@@ -90,10 +102,11 @@ def _light(plane: Samples, coverage: Samples, level: Scalar, lines: int, amount:
     return np.asarray(amount * (RIM * near + (1 - RIM) * far), np.float32)
 
 
-def _sized(light: Floats, shape: tuple[int, ...]) -> Floats:
-    if light.shape == shape:
-        return light
-    return np.asarray(cv2.resize(light, (shape[1], shape[0])), np.float32)
+def _sized(plane: Samples, shape: tuple[int, ...]) -> Samples:
+    if plane.shape == shape:
+        return plane
+    how = cv2.INTER_AREA if shape[1] < plane.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=how))
 
 
 @compiled
@@ -102,33 +115,34 @@ def _add_light(
     alpha: Samples,
     width: int,
     light: Floats,
-    bright: Floats,
-    black: Scalar,
+    brightness: Samples,
     share: Scalar,
+    black: Scalar,
+    span: Scalar,
     peak: Scalar,
-    floating: bool,
 ) -> None:
-    """Add light in place where there is subject: ``p + a light (1 - p bright)``, see ``wrapped``.
+    """Add light in place where there is subject, as far as there is room; see ``wrapped``.
 
     Args:
         plane: Of the composite, any dtype.
         alpha: There.
         width: Of both.
         light: float32 ``[h, w]``, in samples above black.
-        bright: The same of luma (or of the plane, if R, G or B), of white; 0 in linear light.
-        black: The plane's sample of black, or neutral chroma.
+        brightness: Luma, there, or the plane itself if it is R, G or B; before.
         share: What one step of alpha is.
-        peak: The largest sample.
-        floating: Whether samples are.
+        black: The sample of black.
+        span: What one step of brightness is of white; 0 if there always is room.
+        peak: The largest sample; infinite for floating point.
     """
+    one = np.float32(1)
     for y in range(plane.shape[0]):
         for x in range(width):
             if alpha[y, x] == 0:
                 continue
             a = np.float32(alpha[y, x]) * share
-            p = np.float32(plane[y, x]) - black
-            p += a * (light[y, x] - p * bright[y, x])
-            if floating:
-                plane[y, x] = p + black
+            room = max(one - (np.float32(brightness[y, x]) - black) * span, np.float32(0))
+            lit = np.float32(plane[y, x]) + a * room * light[y, x]
+            if np.isinf(peak):
+                plane[y, x] = lit
             else:
-                plane[y, x] = np.int32(min(max(p + black, np.float32(0)), peak) + np.float32(0.5))
+                plane[y, x] = np.int32(min(max(lit, np.float32(0)), peak) + np.float32(0.5))
