@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,14 @@ import pytest
 
 import streammatte
 from streammatte import cli, errors
-from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
+from streammatte.options import (
+    ColourOptions,
+    EdgeOptions,
+    MatteOptions,
+    NetworkOptions,
+    RenderOptions,
+    SequenceOptions,
+)
 from streammatte.pipeline import Progress, Report, Start
 from streammatte.runtimes.hardware import nvidia
 
@@ -59,7 +67,6 @@ def test_render_has_every_option_and_the_same_defaults() -> None:
     names = list(parameters)
     assert names[:3] == ["footage", "output", "bg"]
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[2:])
-    assert parameters["bg"].default is inspect.Parameter.empty
     defaults = RenderOptions.__dataclass_fields__
     for name in ("decoder", "overwrite", "serial"):
         assert parameters[name].default == defaults[name].default
@@ -98,7 +105,7 @@ def test_both_ask_for_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option, given both ways, becomes the same ``RenderOptions``."""
-    seen: list[object] = []
+    seen: list[Any] = []
     monkeypatch.setattr("streammatte.pipeline.render", lambda *words, **_: seen.append(words[:3]))
     words = (
         "render in.mp4 -o out.mov --bg blur:9 --bg-fit stretch --model selfie --runtime stub "
@@ -107,7 +114,12 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         "--quality best --temporal live --strength 0.5 --refine fast --no-decontaminate "
         "--subject largest --keep 0,0,.5,1 --keep 0.5,0,1,50% --drop 0,0,1,0.1 "
         "-ss 1 -to 1:02 --decoder cuda --codec prores --crf 9 "
-        "--preset slow --pix-fmt yuv444p -y --serial"
+        "--preset slow --pix-fmt yuv444p -y --serial "
+        "--out comp,matte --alpha premult --for nuke --edge choke=1,gamma=1.5 --despill blue:0.5 "
+        "--light-wrap 0.25 --mask-override fix.mov --ocio ocio://default --input-space ACEScct "
+        "--working-space ACEScg --output-space ACES2065-1 --frames 1001-1010 --handles 4 "
+        "--start-number 1 --missing hold --rate 23.976 --compression dwaa --float --multilayer "
+        "--skip-existing"
     )
     monkeypatch.setattr("streammatte.cli.progress._Plain.done", lambda *_: None)
     assert cli.main(words.split()) == 0
@@ -119,8 +131,28 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         keep=["0,0,.5,1", "0.5,0,1,0.5"], drop=("0,0,100%,.1",),
         start=1, to=Fraction(62), decoder="cuda", codec="prores",
         crf=9, preset="slow", pixel_format="yuv444p", overwrite=True, serial=True,
+        passes=["comp", "matte"], alpha="premult", purpose="nuke", edges="gamma=1.5, choke=1",
+        despill="blue:0.5", light_wrap=0.25, mask_override=Path("fix.mov"),
+        colour=ColourOptions(False, "ocio://default", "ACEScct", "ACEScg", "ACES2065-1"),
+        sequence=SequenceOptions(
+            (1001, 1010), 1, "hold", 4, Fraction(24000, 1001), "dwaa", True, True, True
+        ),
     )  # fmt: skip
     assert seen[0] == seen[1]
+    told = seen[0][2]
+    assert told.edges == EdgeOptions(choke=1, gamma=1.5)
+    plain = RenderOptions(told.background)
+    changed = {each.name for each in fields(plain) if getattr(told, each.name) != each.default}
+    assert changed >= {"passes", "alpha", "purpose", "mask_override"}
+
+
+def test_no_background_is_needed_where_none_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[RenderOptions] = []
+    monkeypatch.setattr("streammatte.pipeline.render", lambda *words, **_: seen.append(words[2]))
+    streammatte.render("in.mp4", passes=["matte"])
+    assert seen[0].background.kind == "transparent"
+    with pytest.raises(errors.UsageError, match="what goes behind"):
+        streammatte.render("in.mp4", passes=["matte", "comp"])
 
 
 @pytest.mark.skipif(nvidia().gpus > 0, reason="there is an NVIDIA GPU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
 from streammatte.options import (
@@ -17,18 +18,56 @@ from streammatte.options import (
 )
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from collections.abc import Sequence
+
+EPILOG = """\
+examples:
+  streammatte render shot.mov --out comp,matte,fgr --bg sky.exr -o shot_v2.mov
+  streammatte render plate.%04d.exr --bg sky.exr -o comp.%04d.exr --frames 1001-1100
+  streammatte render plate.####.dpx --out premult,matte -o shot.####.exr --multilayer
+  streammatte render talk.mp4 --for premiere
+"""
 
 
-def add_vfx(parser: ArgumentParser) -> None:
-    """Declare the options."""
+class _Help(argparse.Action):
+    """Tells these options, which would make the usual help twice as long for most people."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        text = "passes, edges, colour, image sequences"
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=text)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the help and end."""
+        told = argparse.ArgumentParser(
+            prog=parser.prog,
+            usage=argparse.SUPPRESS,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            description="What compositors ask for.",
+            epilog=EPILOG,
+            add_help=False,
+        )
+        _declare(told)
+        told.print_help()
+        parser.exit()
+
+
+def add_vfx(parser: argparse.ArgumentParser) -> None:
+    """Declare the options, which are told by ``--help-vfx`` alone."""
+    parser.add_argument("--help-vfx", action=_Help)
+    told = len(parser._actions)  # noqa: SLF001  argparse shows them to nobody else
+    _declare(parser)
+    for action in parser._actions[told:]:  # noqa: SLF001
+        action.help = argparse.SUPPRESS
+
+
+def _declare(parser: argparse.ArgumentParser) -> None:
     _add_passes(parser)
     _add_look(parser)
     _add_colour(parser)
     _add_sequences(parser)
 
 
-def _add_passes(parser: ArgumentParser) -> None:
+def _add_passes(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("passes")
     group.add_argument(
         "--out",
@@ -50,7 +89,7 @@ def _add_passes(parser: ArgumentParser) -> None:
     )
 
 
-def _add_look(parser: ArgumentParser) -> None:
+def _add_look(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("edges and colours")
     group.add_argument(
         "--edge",
@@ -77,7 +116,7 @@ def _add_look(parser: ArgumentParser) -> None:
     )
 
 
-def _add_colour(parser: ArgumentParser) -> None:
+def _add_colour(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("colour (see docs/colour.md)")
     group.add_argument("--linear", action="store_true", help="composite in linear light")
     group.add_argument(
@@ -91,7 +130,7 @@ def _add_colour(parser: ArgumentParser) -> None:
         group.add_argument(f"--{name}-space", metavar="SPACE", help=what)
 
 
-def _add_sequences(parser: ArgumentParser) -> None:
+def _add_sequences(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("image sequences: plate.%04d.exr or plate.####.exr")
     group.add_argument("--frames", metavar="A-B", help="by their numbers, as 1001-1100 (all)")
     group.add_argument("--handles", type=int, default=0, metavar="N", help="more on either side")

@@ -109,15 +109,25 @@ def test_version(cli: Run, shell: Run) -> None:
         assert (result.code, result.out, result.err) == (0, streammatte.__version__ + "\n", "")
 
 
-@pytest.mark.parametrize("words", [(), ("render",), ("doctor",), ("models",)])
+@pytest.mark.parametrize("words", [(), ("render",), ("matte",), ("doctor",), ("models",)])
 def test_help_is_short_and_fits(words: tuple[str, ...], cli: Run) -> None:
     result = cli(*words, "--help")
     assert result.code == 0
     assert result.err == ""
     lines = result.out.splitlines()
     assert lines[0].startswith(" ".join(["usage: streammatte", *words]))
-    assert len(lines) <= 78
+    assert len(lines) <= 80
     assert max(map(len, lines)) <= 95
+
+
+def test_what_compositors_ask_for_has_a_help_of_its_own(cli: Run) -> None:
+    result = cli("render", "--help-vfx")
+    assert (result.code, result.err) == (0, "")
+    assert "--start-number" in result.out
+    assert "--model" not in result.out
+    usual = cli("render", "--help").out
+    assert "--help-vfx" in usual
+    assert "--start-number" not in usual
 
 
 def test_help_names_what_there_is(cli: Run) -> None:
