@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         Purpose,
         Quality,
         Refine,
-        SequenceOptions,
         Subject,
         Temporal,
         Time,
@@ -77,7 +76,6 @@ def render(
     light_wrap: float = 0.0,
     mask_override: str | Path | None = None,
     colour: ColourOptions | None = None,
-    sequence: SequenceOptions | None = None,
     overwrite: bool = False,
     serial: bool = False,
     tell: Callable[[Event], None] | None = None,
@@ -126,7 +124,7 @@ def render(
         pixel_format: FFmpeg's name for how samples are stored.
         bitrate: Bits a second, or ``8M`` or ``800k``; instead of ``crf``.
         passes: Some of ``comp``, ``matte``, ``fgr`` (straight colours), ``premult`` (the cut-out,
-            premultiplied) and ``confidence``; ``None`` for the comp, or what ``purpose`` is for.
+            premultiplied), ``confidence`` and ``plate``; ``None`` for the comp, or what ``purpose`` is for.
             Without a comp, ``bg`` may be left out.
         alpha: ``straight`` or ``premult``; ``None`` for what the file's kind is known for.
         purpose: Where the result goes, such as ``premiere``, ``nuke`` or ``web``: sets what is
@@ -136,7 +134,6 @@ def render(
         light_wrap: How much of the background's light reaches round edges, 0 to 1.
         mask_override: Mattes made by hand, for the frames that they are there for.
         colour: Linear light, or OpenColorIO; see ``options.ColourOptions``.
-        sequence: How image sequences are read and written; see ``options.SequenceOptions``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
@@ -160,7 +157,6 @@ def render(
         EncodeOptions,
         LookOptions,
         RenderOptions,
-        SequenceOptions,
         make_window,
         parse_bitrate,
     )
@@ -183,7 +179,6 @@ def render(
         look=LookOptions.parse(despill, light_wrap),
         mask_override=None if mask_override is None else str(mask_override),
         colour=colour or ColourOptions(),
-        sequence=sequence or SequenceOptions(),
         overwrite=overwrite,
         serial=serial,
     )

@@ -28,6 +28,7 @@ from streammatte.frames import Layout, Picture
 
 if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
+    from streammatte.options import ColourOptions
 
 LIGHT = Layout("rgb", FLOAT)
 SHOWN = Layout("rgb", 16)
@@ -156,10 +157,8 @@ class Linear:
         if picture.layout.is_float and picture.colour.is_linear:
             return picture
         layout = LIGHT.with_alpha(alpha=picture.alpha is not None)
-        result = from_rgb(to_linear(to_rgb(picture), picture.colour), layout, self._light)
-        if result.alpha is not None and picture.alpha is not None:
-            result.alpha[:] = picture.alpha / np.float32(picture.layout.peak)
-        return result
+        light = from_rgb(to_linear(to_rgb(picture), picture.colour), layout, self._light)
+        return with_alpha_of(picture, light)
 
     def adapt(self, picture: Picture, layout: Layout, colour: Colour) -> Picture:
         """Convert it."""
@@ -169,10 +168,8 @@ class Linear:
         """Give it the plate's transfer function again, unless it stays linear."""
         if self._stays:
             return picture
-        result = from_rgb(from_linear(to_rgb(picture), self._out), picture.layout, self._out)
-        if result.alpha is not None and picture.alpha is not None:
-            result.alpha[:] = picture.alpha
-        return result
+        coded = from_rgb(from_linear(to_rgb(picture), self._out), picture.layout, self._out)
+        return with_alpha_of(picture, coded)
 
     def shown(self, picture: Picture) -> Picture | None:
         """Return a plate in linear light as a display in standard range would show it."""
@@ -181,14 +178,28 @@ class Linear:
         return from_rgb(through_light(to_rgb(picture), picture.colour, SRGB), SHOWN, SRGB)
 
 
-def open_working(info: VideoInfo, *, linear: bool, stays: bool) -> Working:
+def with_alpha_of(picture: Picture, result: Picture) -> Picture:
+    """Give ``result``, a picture in floating point, the alpha that ``picture`` has, if any."""
+    if result.alpha is not None and picture.alpha is not None:
+        result.alpha[:] = picture.alpha / np.float32(picture.layout.peak)
+    return result
+
+
+def open_working(info: VideoInfo, options: ColourOptions, *, stays: bool) -> Working:
     """Choose what the layers of footage are put together in.
 
     Args:
         info: The footage.
-        linear: Whether linear light is asked for.
+        options: What is asked for; any space or configuration of OpenColorIO's lets that rule.
         stays: Whether what is written is linear: OpenEXR.
+
+    Raises:
+        StreamMatteError: if OpenColorIO is to rule and cannot; see ``ocio.OcioWorking``.
     """
-    if linear or stays or info.colour.is_linear:
+    if options.ocio or options.input_space or options.working_space or options.output_space:
+        from streammatte.ocio import OcioWorking
+
+        return OcioWorking(options, info, stays=stays)
+    if options.linear or stays or info.colour.is_linear:
         return Linear(info.colour, stays=stays)
     return AsItIs(replace(info.colour, matrix=Matrix.RGB, full_range=True, space=""))

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streammatte import delivery
 from streammatte.cutout import Cutout
 from streammatte.errors import InputError
 from streammatte.light import open_working
@@ -26,6 +27,7 @@ from streammatte.sinks import default_output, is_linear, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
+from streammatte.stages.finish import Finish
 from streammatte.threads import Threads, log_waiting
 
 if TYPE_CHECKING:
@@ -163,12 +165,14 @@ def render(
     begun = time.perf_counter()
     meters = Meters()
     with open_source(where, options.window, options.decoder) as source:
+        options = delivery.apply(options, source.info)
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
         stays = is_linear(path)
-        working = open_working(info, linear=options.colour.linear, stays=stays)
+        working = open_working(info, options.colour, stays=stays)
         with (
-            _matting(source, options, meters, tell) as matting,
+            Finish(options, info) as finish,
+            _matting(source, options, finish, meters, tell) as matting,
             open_sink(path, source, options, working.outside(info)) as sink,
             Threads(serial=options.serial, waiting=lambda names: tell(Stopping(names))) as threads,
         ):
@@ -184,13 +188,13 @@ def render(
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
             seen = coverage.watch(matting.mattes(frames))
             mattes = threads.ahead(seen, "matte", capacity=room)
-            edges = _edges(options, own=matting.engine is None)
+            mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
             wanted = composite.Wanted(options.passes, _premultiplied(options, path), options.look)
             results = composite.layers(mattes, background, meters, edges, wanted, working)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
-    weights = [*weights, *working.notes]
+    weights = [*weights, *working.notes, *finish.notes]
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     clock = _Clock(begun, started, time.perf_counter())
     return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
@@ -205,15 +209,17 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
     meters = Meters()
     with (
         open_source(where, options.window, options.decoder) as source,
-        _matting(source, options, meters) as matting,
+        Finish(options, source.info) as finish,
+        _matting(source, options, finish, meters) as matting,
         Threads(serial=options.serial) as threads,
     ):
         if options.decoder not in ("auto", source.info.decoder):
             for note in source.damage.notes:  # there is no report to say so
                 logging.getLogger("streammatte").warning(note)
-        edges = _edges(options, own=matting.engine is None)
         frames = threads.ahead(matting.frames, "decode")
-        for result in threads.ahead(matting.mattes(frames), "matte"):
+        mattes = threads.ahead(matting.mattes(frames), "matte")
+        mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
+        for result in mattes:
             yield Cutout(result, edges)
 
 
@@ -250,6 +256,7 @@ class Engine:
 def _matting(
     source: Source,
     options: RenderOptions,
+    finish: Finish,
     meters: Meters,
     tell: Callable[[Event], None] = unheard,
 ) -> Iterator[_Matting]:
@@ -275,7 +282,7 @@ def _matting(
         seen = matte.infer(frames, engine.runtime, size, meters, wish.every, ahead=ahead)
         found = meters.watch("network", seen)
         if options.matte.choice:
-            found = subject.chosen(found, options.matte.choice)
+            found = subject.chosen(found, options.matte.choice, finish.early)
         steady = _steadied(found, options.matte, meters)
         # Afterwards: what holds still is snapped to the same edge in every frame.
         if not card.coarse:

@@ -23,7 +23,6 @@ from streammatte.options import (
     MatteOptions,
     NetworkOptions,
     RenderOptions,
-    SequenceOptions,
 )
 from streammatte.pipeline import Progress, Report, Start
 from streammatte.runtimes.hardware import nvidia
@@ -115,11 +114,9 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         "--subject largest --keep 0,0,.5,1 --keep 0.5,0,1,50% --drop 0,0,1,0.1 "
         "-ss 1 -to 1:02 --decoder cuda --codec prores --crf 9 "
         "--preset slow --pix-fmt yuv444p -y --serial "
-        "--out comp,matte --alpha premult --for nuke --edge choke=1,gamma=1.5 --despill blue:0.5 "
+        "--out comp,matte --alpha premult --for web --edge choke=1,gamma=1.5 --despill blue:0.5 "
         "--light-wrap 0.25 --mask-override fix.mov --ocio ocio://default --input-space ACEScct "
-        "--working-space ACEScg --output-space ACES2065-1 --frames 1001-1010 --handles 4 "
-        "--start-number 1 --missing hold --rate 23.976 --compression dwaa --float --multilayer "
-        "--skip-existing"
+        "--working-space ACEScg --output-space ACES2065-1"
     )
     monkeypatch.setattr("streammatte.cli.progress._Plain.done", lambda *_: None)
     assert cli.main(words.split()) == 0
@@ -131,12 +128,9 @@ def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPa
         keep=["0,0,.5,1", "0.5,0,1,0.5"], drop=("0,0,100%,.1",),
         start=1, to=Fraction(62), decoder="cuda", codec="prores",
         crf=9, preset="slow", pixel_format="yuv444p", overwrite=True, serial=True,
-        passes=["comp", "matte"], alpha="premult", purpose="nuke", edges="gamma=1.5, choke=1",
+        passes=["comp", "matte"], alpha="premult", purpose="web", edges="gamma=1.5, choke=1",
         despill="blue:0.5", light_wrap=0.25, mask_override=Path("fix.mov"),
         colour=ColourOptions(False, "ocio://default", "ACEScct", "ACEScg", "ACES2065-1"),
-        sequence=SequenceOptions(
-            (1001, 1010), 1, "hold", 4, Fraction(24000, 1001), "dwaa", True, True, True
-        ),
     )  # fmt: skip
     assert seen[0] == seen[1]
     told = seen[0][2]

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
 NAME = "matte"
 USAGE = "streammatte matte IN [-o OUT] [options]"
-HELP = "write the matte of a video, an image sequence or a photograph"
+HELP = "write the matte of a video or a photograph"
 EPILOG = """\
 examples:
   streammatte matte talk.mp4                                    writes talk_matte.mov
-  streammatte matte plate.%04d.exr -o mattes/shot.%04d.exr
   streammatte matte talk.mp4 -o matte.mkv                       FFV1, lossless
 
 The options are those of render; 'render --out comp,matte' writes both in one run.

@@ -123,11 +123,11 @@ def test_help_is_short_and_fits(words: tuple[str, ...], cli: Run) -> None:
 def test_what_compositors_ask_for_has_a_help_of_its_own(cli: Run) -> None:
     result = cli("render", "--help-vfx")
     assert (result.code, result.err) == (0, "")
-    assert "--start-number" in result.out
+    assert "--light-wrap" in result.out
     assert "--model" not in result.out
     usual = cli("render", "--help").out
     assert "--help-vfx" in usual
-    assert "--start-number" not in usual
+    assert "--light-wrap" not in usual
 
 
 def test_help_names_what_there_is(cli: Run) -> None:
