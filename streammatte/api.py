@@ -124,8 +124,8 @@ def render(
         pixel_format: FFmpeg's name for how samples are stored.
         bitrate: Bits a second, or ``8M`` or ``800k``; instead of ``crf``.
         passes: Some of ``comp``, ``matte``, ``fgr`` (straight colours), ``premult`` (the cut-out,
-            premultiplied), ``confidence`` and ``plate``; ``None`` for the comp, or what ``purpose`` is for.
-            Without a comp, ``bg`` may be left out.
+            premultiplied), ``confidence`` and ``plate``; ``None`` for the comp, or what ``purpose``
+            is for. Without a comp, ``bg`` may be left out.
         alpha: ``straight`` or ``premult``; ``None`` for what the file's kind is known for.
         purpose: Where the result goes, such as ``premiere``, ``nuke`` or ``web``: sets what is
             left open.

@@ -68,7 +68,7 @@ def _add_passes(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out",
         metavar="LIST",
-        help="some of comp, matte, fgr, premult, confidence, plate, as comp,matte (comp): OUT_matte.mov",
+        help="some of comp, matte, fgr, premult, confidence, plate (comp): OUT_matte.mov",
     )
     group.add_argument(
         "--alpha",

@@ -1,4 +1,4 @@
-"""What people decide about mattes: zones that always or never are subject, and frames they fixed."""
+"""What people decide about mattes: zones that always or never are subject, and fixed frames."""
 
 from __future__ import annotations
 
