@@ -284,9 +284,7 @@ def _changed(now: Mapping[str, Files], then: Mapping[str, Contents]) -> list[str
             if count != before.files:
                 told.append(f"the {role} of the job had {before.files} files, now it has {count}")
             elif size != before.bytes:
-                told.append(
-                    f"the {role} has changed since the job was written: another size"
-                )
+                told.append(f"the {role} has changed since the job was written: another size")
     return told
 
 
