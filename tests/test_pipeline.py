@@ -232,7 +232,7 @@ PLACES: dict[str, tuple[Any, str, int]] = {
     "the sink's write": (VideoFileSink, "write", 4),
     "the first write": (VideoFileSink, "write", 0),
     "the sink's muxer": (VideoFileSink, "_mux", 2),
-    "the sink's finish": (VideoFileSink, "_finish", 0),
+    "the sink's finish": (VideoFileSink, "finish", 0),
 }
 
 
