@@ -178,7 +178,7 @@ def test_render_options() -> None:
     assert (options.fit, options.overwrite, options.serial) == ("cover", False, False)
     with pytest.raises(UsageError, match="--bg-fit"):
         RenderOptions(green, fit="squeeze")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--decoder: unknown 'gpu'; use auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="--decoder: unknown 'gpu'; use auto, cpu, cuda"):
         RenderOptions(green, decoder="gpu")  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         options.size = 300  # type: ignore[misc]
