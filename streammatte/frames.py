@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from streammatte.colour import FLOAT, Colour, Matrix, display_curve
+from streammatte.hdr import Hdr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -370,6 +371,8 @@ class VideoInfo:
     """How many digits its files are numbered with, at least."""
     timecode: str = ""
     """Of the first frame, such as ``01:00:00:00``; empty if there is none."""
+    hdr: Hdr = field(default_factory=Hdr)
+    """What HDR footage says of its mastering, if it does."""
 
     @property
     def frames_expected(self) -> int | None:

@@ -25,6 +25,7 @@ from streammatte.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
+    from streammatte.hdr import Hdr
     from streammatte.options import EncodeOptions, RenderOptions
 
 EXTENSIONS = {
@@ -357,9 +358,21 @@ def encoder_threads(codec: Codec, options: EncodeOptions, cores: int) -> int:
     return min(max(cores // 2, 1) if shares else cores, MAX_THREADS)
 
 
-def encoder_options(codec: Codec, options: EncodeOptions, *, centred: bool) -> dict[str, str]:
-    """Return what to tell the encoder; ``centred`` says where chroma lies (see ``Colour``)."""
+def encoder_options(
+    codec: Codec, options: EncodeOptions, *, centred: bool, hdr: Hdr | None = None
+) -> dict[str, str]:
+    """Return what to tell the encoder.
+
+    Args:
+        codec: Which one.
+        options: Quality.
+        centred: Where chroma lies; see ``Colour``.
+        hdr: What HDR says of its mastering; what the encoder cannot take is left out.
+    """
     told = dict(codec.options)
+    if hdr and (word := hdr.told(codec.encoder)):
+        name, value = word
+        told[name] = f"{told[name]}:{value}" if name in told else value
     for params in ("x264-params", "x265-params"):
         if centred and params in told:
             told[params] += ":chromaloc=1"

@@ -13,6 +13,7 @@ from av.error import ArgumentError, FFmpegError, InvalidDataError
 
 from streammatte.convert import convert
 from streammatte.errors import OutputError
+from streammatte.hdr import Hdr
 from streammatte.sinks import nvenc, verify
 from streammatte.sinks.base import InTwoSteps, PartFile
 from streammatte.sinks.codecs import encoder_options, encoder_threads
@@ -131,7 +132,9 @@ class VideoFileSink(InTwoSteps):
         stream: Any = self._container.add_stream(
             plan.encoder,
             rate=min(info.rate, Fraction(FASTEST)),
-            options=encoder_options(plan.codec, options, centred=plan.colour.centred_chroma),
+            options=encoder_options(
+                plan.codec, options, centred=plan.colour.centred_chroma, hdr=_mastered(plan, info)
+            ),
         )
         stream.width, stream.height = info.width, info.height
         stream.pix_fmt = plan.pixel_format
@@ -240,6 +243,11 @@ def _container_options(plan: Plan, info: VideoInfo, source: VideoFile | None) ->
     return options
 
 
+def _mastered(plan: Plan, info: VideoInfo) -> Hdr:
+    """Return what is to be said of the mastering of HDR pictures: nothing of mattes."""
+    return info.hdr if plan.colour.is_hdr and not plan.manner.data else Hdr()
+
+
 def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
     """Say what the encoder cannot hold of the footage's samples."""
     old, new = info.layout, plan.layout
@@ -254,4 +262,6 @@ def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
         notes.append(f"{old.depth} bit reduced to {new.depth} ({plan.name}, {plan.pixel_format})")
     if old.family == "yuv" and (new.chroma_x, new.chroma_y) > (old.chroma_x, old.chroma_y):
         notes.append(f"chroma reduced from {old.name} to {plan.pixel_format}")
+    if (hdr := _mastered(plan, info)) and hdr.told(plan.codec.encoder) is None:
+        notes.append(f"{plan.name} is written without {hdr}: hevc, h264 and av1 have room for it")
     return notes

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from streammatte.colour import SRGB, Colour, resolve
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout, Picture, VideoInfo, rescaled
+from streammatte.hdr import Hdr
 from streammatte.sources import nvdec
 from streammatte.sources.base import Damage, Window
 from streammatte.sources.clock import Clock
@@ -221,6 +222,7 @@ class VideoFile:
             codec=codec.name,
             still=is_still(self._container),
             timecode=self._timecode(),
+            hdr=Hdr.of(first) if self._colour.is_hdr else Hdr(),
         )
 
     def _timecode(self) -> str:
