@@ -64,13 +64,11 @@ def shaped(alpha: Samples, options: EdgeOptions) -> Samples:
 def _around_edges(alpha: Samples, margin: int) -> tuple[slice, slice] | None:
     """Return the part of a picture that has edges, and so many pixels around; ``None`` if none.
 
-    Beyond it all rows and columns are of one value each, which nothing here changes.
+    Beyond it all rows and columns are of one value each, clear or opaque: nothing changes there.
     """
-    down = alpha != alpha[:, :1]
-    across = alpha != alpha[:1]
-    rows, columns = np.flatnonzero(down.any(1) | across.any(1)), np.flatnonzero(across.any(0))
-    columns = np.union1d(columns, np.flatnonzero(down.any(0)))
-    if not (rows.size and columns.size):
+    busy = (alpha != alpha[:1]) | (alpha != alpha[:, :1]) | ((alpha > 0) & (alpha < opaque(alpha)))
+    rows, columns = np.flatnonzero(busy.any(1)), np.flatnonzero(busy.any(0))
+    if not rows.size:
         return None
     return (
         slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),

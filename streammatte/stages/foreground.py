@@ -40,7 +40,7 @@ _PURITY = 3
 3 lowered the error of composites in the soft band by 5 to 13 % with exact mattes.)"""
 _TRUST, _FAR_TRUST = 1e-3, 0.05
 """How much of a layer a window must show before its mean outweighs black, and that of ``FAR``."""
-GLINT = 8.0
+GLINT = 3.0
 """How many times brighter than its layer is around, on a logarithmic mean, a place may count."""
 _DARK = 0.02
 """Light below which such ratios say nothing."""

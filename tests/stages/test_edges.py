@@ -66,6 +66,14 @@ def test_plateaus_are_exact(options: EdgeOptions, dtype: Any) -> None:
     assert (done[disc(80 + 15) == 0] == 0).all()
 
 
+def test_a_wide_feather_leaves_plateaus_exact_in_floating_point() -> None:
+    alpha = np.zeros((400, 900), np.float32)
+    alpha[:, :450] = 1
+    soft = shaped(alpha, EdgeOptions(feather=37))
+    assert (soft[:, :300] == 1).all()
+    assert (soft[:, 600:] == 0).all()
+
+
 def test_strands_stay() -> None:
     """Hairs of a pixel on a head: erosion would leave nothing of them."""
     alpha = disc(60)
@@ -100,6 +108,11 @@ def test_gamma() -> None:
     np.testing.assert_allclose(bent, ramp**0.5, atol=1e-6)
     assert bent[0, 0] == 0
     assert bent[0, -1] == 1
+
+
+def test_gamma_reaches_what_is_soft_throughout() -> None:
+    haze = np.full((20, 30), 0.25, np.float32)
+    np.testing.assert_allclose(shaped(haze, EdgeOptions(gamma=2)), 0.5)
 
 
 @pytest.mark.parametrize("value", [0, 1])

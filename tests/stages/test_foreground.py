@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from streammatte.colour import SRGB, Colour, Matrix
+from streammatte.colour import LINEAR, SRGB, Colour, Matrix
 from streammatte.convert import from_rgb, to_rgb
 from streammatte.frames import Frame, Layout, Matte, Picture
 from streammatte.stages import composite
-from streammatte.stages.foreground import black, local_means
+from streammatte.stages.foreground import Quality, black, local_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,3 +130,76 @@ def test_tiny_pictures_have_means_too(size: tuple[int, int]) -> None:
     assert np.isfinite(means).all()
     assert means.min() >= 0
     assert means.max() <= 255
+
+
+# ---- linear light
+
+LIGHT = Layout("rgb", 32)
+WAYS: list[Quality] = ["fast", "fine"]
+
+
+def lit() -> tuple[Floats, Floats, Floats]:
+    """Return foreground, mixture and alpha in linear light, before a wall four times white."""
+    front, back, alpha = scene()
+    share = alpha[..., None]
+    return front, np.asarray(share * front + (1 - share) * 5 * back, np.float32), alpha
+
+
+def own_colours(seen: Floats, alpha: Floats, how: Quality) -> Floats:
+    picture = composite.with_room(from_rgb(seen, LIGHT, LINEAR))
+    means = local_means(picture, alpha, VideoReformatter(), how)
+    assert np.isfinite(means).all()
+    return to_rgb(composite.isolate(picture, alpha, means))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_light_brighter_than_white_is_taken_out(how: Quality) -> None:
+    front, mixed, alpha = lit()
+    after = soft_error(own_colours(mixed, alpha, how), front, alpha)
+    assert after < 0.15 * soft_error(mixed, front, alpha)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_glints_do_not_spread(how: Quality) -> None:
+    front, mixed, alpha = lit()
+    plain = soft_error(own_colours(mixed, alpha, how), front, alpha)
+    glints = np.zeros(alpha.shape, bool)
+    rng = np.random.default_rng(0)
+    for y, x in rng.integers(0, (262, 472), (30, 2)):
+        glints[y : y + 5, x : x + 5] = True
+    mixed[glints] = 50
+    counted = np.where(glints, 0, alpha).astype(np.float32)
+    assert soft_error(own_colours(mixed, alpha, how), front, counted) < plain + 3
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_no_number_stays_where_it_is(how: Quality, value: float) -> None:
+    _, mixed, alpha = lit()
+    plain = own_colours(mixed, alpha, how)
+    bad = np.zeros(alpha.shape, bool)
+    bad[::37, ::41] = True
+    mixed[bad] = value
+    done = own_colours(mixed, alpha, how)
+    assert np.isfinite(done[~bad]).all()
+    near = ~bad & (alpha < 1)
+    assert np.abs(done - plain)[near].mean() < 0.01
+    kept = done[bad & (alpha == 1)]
+    assert ((kept == np.float32(value)) | np.isnan(kept)).all()
+
+
+def test_negative_and_bright_samples_are_kept_where_the_subject_is_opaque() -> None:
+    _, mixed, alpha = lit()
+    mixed[130:140, 230:250] = (-0.2, 70, 3)
+    done = own_colours(mixed, alpha, "fast")
+    np.testing.assert_array_equal(done[alpha == 1], mixed[alpha == 1])
+
+
+def test_in_motion_blur_the_layers_are_looked_for_further_away() -> None:
+    """A band of soft alpha that is wider than the first window."""
+    x = np.arange(480, dtype=np.float32)
+    alpha = np.tile(np.clip((x - 200) / 30, 0, 1), (270, 1)).astype(np.float32)
+    front, back = (np.full((270, 480, 3), level, np.float32) for level in (0.7, 0.1))
+    mixed = np.asarray(alpha[..., None] * front + (1 - alpha[..., None]) * back, np.float32)
+    done = own_colours(mixed, alpha, "fast")
+    assert soft_error(done, front, alpha) < 0.5 * soft_error(mixed, front, alpha)

@@ -116,6 +116,23 @@ def test_what_the_subject_hides_does_not_shine_through() -> None:
         np.testing.assert_array_equal(before, after)
 
 
+def test_only_the_subject_is_lit() -> None:
+    """In the soft band by as much as there is of it: the rest is the background already."""
+    layout, colour = LAYOUTS[3]
+    front, back = (
+        from_rgb(np.full((HEIGHT, WIDTH, 3), level, np.float32), layout, colour)
+        for level in (0.3, 0.9)
+    )
+    added = []
+    for share in (0.2, 0.4):
+        alpha = np.full((HEIGHT, WIDTH), share, np.float32)
+        comp = blend(front, back, alpha, None)
+        added.append(
+            to_rgb(wrapped(comp, back, alpha, 1.0))[135, 200, 0] - comp.planes[0][135, 200]
+        )
+    np.testing.assert_allclose(added, [0.2 * 0.8 * 0.9, 0.4 * 0.6 * 0.9], atol=1e-3)
+
+
 def test_none_of_it_is_the_same_picture() -> None:
     layout, colour = LAYOUTS[0]
     comp, back = scene(layout, colour, 1.0)
@@ -125,7 +142,7 @@ def test_none_of_it_is_the_same_picture() -> None:
 def test_what_is_no_number_does_not_spread() -> None:
     layout, colour = LAYOUTS[3]
     comp, back = scene(layout, colour, 0.9)
-    back.planes[0][100, 300], back.planes[1][10, 250] = np.nan, np.inf
+    back.planes[0][100, 205], back.planes[1][10, 203] = np.nan, np.inf
     done = wrapped(comp, back, half(layout), 1.0)
     assert all(np.isfinite(plane).all() for plane in done.planes)
 

@@ -12,10 +12,18 @@ import pytest
 from streammatte.errors import InputError
 from streammatte.frames import Frame, Layout, Matte
 from streammatte.meters import Meters
-from streammatte.options import Choice, EdgeOptions, Zone
+from streammatte.options import (
+    BackgroundSpec,
+    Choice,
+    EdgeOptions,
+    MatteOptions,
+    RenderOptions,
+    Zone,
+)
 from streammatte.sources.base import Window
 from streammatte.sources.synthetic import Synthetic
 from streammatte.stages import composite
+from streammatte.stages.finish import Finish
 from streammatte.stages.mask_files import open_masks, ranges, read_mask
 from streammatte.stages.override import Override
 from streammatte.stages.zones import Garbage, finished
@@ -225,6 +233,35 @@ def test_the_artists_matte_is_the_matte(tmp_path: Path, layout: Layout) -> None:
     np.testing.assert_array_equal(passes[1].picture.planes[0], np.rint(RAMP * 65535))
     assert override.notes == [f"1 frame was overridden by {tmp_path}/fix.%04d.png: 1002"]
     assert composite.full_size(done[1], layout=layout).dtype == layout.dtype
+
+
+def test_all_that_people_decided(tmp_path: Path) -> None:
+    """Edges by hand, then zones, then the artist; and nothing of it again afterwards."""
+    write(tmp_path / "fix.1002.png", RAMP)
+    source = Synthetic(WIDTH, HEIGHT, 2)
+    options = RenderOptions(
+        BackgroundSpec("transparent"),
+        matte=MatteOptions(drop=(Zone.parse("0,0,0.5,1"),)),
+        mask_override=str(tmp_path),
+    )
+    by_hand = EdgeOptions(gamma=2)
+    with Finish(options, source.info) as finish:
+        assert finish
+        made, edges = finish.done(iter(mattes(frames(2))), composite.Edges(by_hand=by_hand))
+        assert not edges.by_hand
+        found = [matte.alpha for matte in made]
+        assert (found[0][:, : WIDTH // 2] == 0).all()
+        np.testing.assert_allclose(found[0][:, WIDTH // 2 :], 0.5, atol=1e-4)
+        np.testing.assert_array_equal(np.rint(found[1] * 65535), np.rint(RAMP * 65535))
+        assert any("overridden" in note for note in finish.notes)
+
+
+def test_where_nobody_decided_mattes_pass() -> None:
+    options = RenderOptions(BackgroundSpec("transparent"))
+    given, wish = iter(mattes(frames(1))), composite.Edges(by_hand=EdgeOptions(gamma=2))
+    with Finish(options, Synthetic(WIDTH, HEIGHT, 1).info) as finish:
+        assert not finish
+        assert finish.done(given, wish) == (given, wish)
 
 
 def test_untouched_mattes_pass_as_they_are(tmp_path: Path) -> None:
