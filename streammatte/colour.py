@@ -157,6 +157,43 @@ def resolve(
     return Colour(known, full_range, primaries, transfer, jpeg, " and ".join(guesses))
 
 
+def sample_levels(colour: Colour, depth: int) -> tuple[Floats, Floats]:
+    """Return which samples are nothing, and how many codes it is from there to 1.
+
+    Returns:
+        Two float32 ``[3]``, for Y, Cb, Cr or R, G, B: ``(samples - nothing) / codes`` is in 0..1,
+        chroma in -0.5..0.5; white is exactly 1.
+    """
+    if depth == FLOAT:
+        nothing, codes = [0.0] * 3, [1.0] * 3
+    elif colour.matrix is Matrix.RGB:
+        nothing = [float(black_level(colour, depth))] * 3
+        codes = [white_level(colour, depth) - nothing[0]] * 3
+    else:
+        unit = 2.0 ** (depth - 8)
+        nothing = [float(black_level(colour, depth)), 128 * unit, 128 * unit]
+        codes = [2.0**depth - 1] * 3 if colour.full_range else [219 * unit, *[224 * unit] * 2]
+    return np.array(nothing, np.float32), np.array(codes, np.float32)
+
+
+def rgb_from_parts(colour: Colour) -> Floats:
+    """Return the matrix from Y, Cb and Cr, as ``sample_levels`` has them, to R'G'B'.
+
+    Returns:
+        float32 ``[3, 3]``; the first column is 1. The identity for ``Matrix.RGB``.
+    """
+    if colour.matrix is Matrix.RGB:
+        return np.eye(3, dtype=np.float32)
+    kr, kb = _LUMA_WEIGHTS[colour.matrix]
+    kg = 1 - kr - kb
+    rows = [
+        [1, 0, 2 * (1 - kr)],
+        [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg],
+        [1, 2 * (1 - kb), 0],
+    ]
+    return np.array(rows, np.float32)
+
+
 def rgb_from_samples(colour: Colour, depth: int) -> Floats:
     """Return the affine map from Y'CbCr (or R'G'B') samples to R'G'B' in 0..1.
 
@@ -166,29 +203,9 @@ def rgb_from_samples(colour: Colour, depth: int) -> Floats:
     """
     if depth == FLOAT:
         return np.eye(3, 4, dtype=np.float32)
-    peak = 2.0**depth - 1
-    if colour.matrix is Matrix.RGB:
-        if colour.full_range:
-            scale, black = 1 / peak, 0.0
-        else:
-            scale, black = 1 / (219 * 2.0 ** (depth - 8)), 16 * 2.0 ** (depth - 8)
-        return np.hstack([np.eye(3) * scale, np.full((3, 1), -black * scale)]).astype(np.float32)
-    kr, kb = _LUMA_WEIGHTS[colour.matrix]
-    kg = 1 - kr - kb
-    ycc_to_rgb = np.array(
-        [
-            [1, 0, 2 * (1 - kr)],
-            [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg],
-            [1, 2 * (1 - kb), 0],
-        ]
-    )
-    unit = 2.0 ** (depth - 8)
-    if colour.full_range:
-        spans, zeros = np.array([peak] * 3), np.array([0, 128, 128]) * unit
-    else:
-        spans, zeros = np.array([219, 224, 224]) * unit, np.array([16, 128, 128]) * unit
-    linear = ycc_to_rgb / spans
-    return np.hstack([linear, -(linear @ zeros)[:, None]]).astype(np.float32)
+    nothing, codes = (part.astype(np.float64) for part in sample_levels(colour, depth))
+    linear = rgb_from_parts(colour) / codes
+    return np.hstack([linear, -(linear @ nothing)[:, None]]).astype(np.float32)
 
 
 def samples_from_rgb(colour: Colour, depth: int) -> Floats:
@@ -214,6 +231,7 @@ def white_level(colour: Colour, depth: int) -> int:
 SDR_WHITE_NITS = 203.0
 """Where SDR white is placed in HDR (BT.2408)."""
 HLG_PEAK_NITS = 1000.0
+PQ_PEAK_NITS = 10000.0
 BT1886 = 2.4
 """The power that a reference monitor shows BT.709 and BT.601 with."""
 _GAMMAS = {TRANSFER_GAMMA22: 2.2, TRANSFER_GAMMA28: 2.8}
@@ -261,6 +279,9 @@ def through_light(rgb: Floats, source: Colour, target: Colour) -> Floats:
         return np.asarray(light, np.float32)
     if source.is_linear:
         return np.clip(from_linear(light, target), 0, 1)
+    if target.is_hdr:
+        most = HLG_PEAK_NITS if target.transfer == TRANSFER_HLG else PQ_PEAK_NITS
+        light = np.minimum(light, np.float32(most / SDR_WHITE_NITS))
     return np.clip(_from_nits(light * np.float32(SDR_WHITE_NITS), target), 0, 1).astype(np.float32)
 
 
@@ -268,16 +289,17 @@ def to_linear(rgb: Floats, colour: Colour) -> Floats:
     """Return linear light, in the same primaries: 1 is SDR white, 203 cd/m2; nothing is clipped.
 
     BT.709 and its heirs are what a reference monitor shows of them: a power of 2.4 (BT.1886 with a
-    black of 0). Negative values are mirrored, so that every value comes back from ``from_linear``.
+    black of 0). Negative values are mirrored, and curves go on above 1, so that every value comes
+    back from ``from_linear``.
 
     Args:
         rgb: float32 ``[..., 3]``.
-        colour: Its transfer function; PQ and HLG are clipped to 0..1.
+        colour: Its transfer function.
     """
     if colour.is_linear:
         return rgb
     if colour.is_hdr:
-        return np.asarray(_to_nits(np.clip(rgb, 0, 1), colour) / SDR_WHITE_NITS, np.float32)
+        return np.asarray(_to_nits(rgb, colour) / np.float32(SDR_WHITE_NITS), np.float32)
     size = np.abs(rgb)
     if colour.transfer == TRANSFER_SRGB:
         low, high = size / np.float32(12.92), ((size + 0.055) / 1.055) ** np.float32(2.4)
@@ -288,11 +310,11 @@ def to_linear(rgb: Floats, colour: Colour) -> Floats:
 
 
 def from_linear(light: Floats, colour: Colour) -> Floats:
-    """Return the inverse of ``to_linear``; only PQ and HLG are clipped."""
+    """Return the inverse of ``to_linear``; nothing is clipped."""
     if colour.is_linear:
         return light
     if colour.is_hdr:
-        return _from_nits(np.maximum(light, 0) * np.float32(SDR_WHITE_NITS), colour)
+        return _from_nits(light * np.float32(SDR_WHITE_NITS), colour)
     size = np.abs(light)
     if colour.transfer == TRANSFER_SRGB:
         high = np.float32(1.055) * size ** np.float32(1 / 2.4) - np.float32(0.055)
@@ -304,39 +326,70 @@ def from_linear(light: Floats, colour: Colour) -> Floats:
 
 def _to_nits(signal: Floats, colour: Colour) -> Floats:
     if colour.transfer == TRANSFER_PQ:
-        root = np.power(signal, 1 / 78.84375)
-        base = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
-        return np.asarray(10000 * np.power(base, 1 / 0.1593017578125), np.float32)
+        return _pq_to_nits(signal)
     if colour.transfer == TRANSFER_HLG:
-        scene = np.where(
-            signal <= 0.5,  # noqa: PLR2004  BT.2100 table 5
-            signal**2 / 3,
-            (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12,
-        )
-        luminance = scene @ np.array([0.2627, 0.6780, 0.0593], np.float32)
-        gain = np.power(np.maximum(luminance, 1e-6), 0.2)[..., None]  # system gamma 1.2
-        return np.asarray(HLG_PEAK_NITS * scene * gain, np.float32)
+        return _hlg_to_nits(signal)
     linear = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004
     return np.asarray(SDR_WHITE_NITS * linear, np.float32)
 
 
 def _from_nits(light: Floats, colour: Colour) -> Floats:
     if colour.transfer == TRANSFER_PQ:
-        power = np.power(np.minimum(light, 10000) / 10000, 0.1593017578125)
-        return np.asarray(
-            np.power((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power), 78.84375), np.float32
-        )
+        return _pq_from_nits(light)
     if colour.transfer == TRANSFER_HLG:
-        shown = np.minimum(light, HLG_PEAK_NITS) / HLG_PEAK_NITS
-        luminance = shown @ np.array([0.2627, 0.6780, 0.0593], np.float32)
-        scene = shown * np.power(np.maximum(luminance, 1e-6), -1 / 6)[..., None]
-        high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
-        return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high), np.float32)
+        return _hlg_from_nits(light)
     linear = np.minimum(light / SDR_WHITE_NITS, 1)
     return np.asarray(
         np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055),  # noqa: PLR2004
         np.float32,
     )
+
+
+_PQ_M1, _PQ_M2 = 0.1593017578125, 78.84375
+_PQ_C1, _PQ_C2, _PQ_C3 = 0.8359375, 18.8515625, 18.6875
+_PQ_STEEP = (_PQ_C2 - _PQ_C1 * _PQ_C3) / ((_PQ_C2 - _PQ_C3) ** 2 * _PQ_M1 * _PQ_M2)
+"""How fast the logarithm of light grows with the signal at its end; it goes on so beyond."""
+
+
+def _pq_to_nits(signal: Floats) -> Floats:
+    # In double precision: the root of a power of 79 leaves float32 too few digits for 16 bit.
+    size = np.abs(signal, dtype=np.float64)
+    root = np.power(np.minimum(size, 1), 1 / _PQ_M2)
+    base = np.maximum(root - _PQ_C1, 0) / (_PQ_C2 - _PQ_C3 * root)
+    light = np.power(base, 1 / _PQ_M1) * np.exp(_PQ_STEEP * np.maximum(size - 1, 0))
+    return np.asarray(np.copysign(PQ_PEAK_NITS * light, signal), np.float32)
+
+
+def _pq_from_nits(light: Floats) -> Floats:
+    size = np.abs(light, dtype=np.float64) / PQ_PEAK_NITS
+    power = np.power(np.minimum(size, 1), _PQ_M1)
+    signal = np.power((_PQ_C1 + _PQ_C2 * power) / (1 + _PQ_C3 * power), _PQ_M2)
+    signal += np.log(np.maximum(size, 1)) / _PQ_STEEP
+    return np.asarray(np.copysign(signal, light), np.float32)
+
+
+_HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
+_HLG_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
+_HLG_DARK = 1e-6
+"""Scene luminance below which the gain of the system's gamma of 1.2 no longer falls."""
+
+
+def _hlg_to_nits(signal: Floats) -> Floats:
+    size = np.abs(signal)
+    bright = (np.exp((size - _HLG_C) / _HLG_A) + _HLG_B) / 12
+    scene = np.copysign(np.where(size <= 0.5, size**2 / 3, bright), signal)  # noqa: PLR2004
+    gain = np.power(np.maximum(scene @ _HLG_LUMINANCE, _HLG_DARK), 0.2)[..., None]
+    return np.asarray(HLG_PEAK_NITS * scene * gain, np.float32)
+
+
+def _hlg_from_nits(light: Floats) -> Floats:
+    shown = light / np.float32(HLG_PEAK_NITS)
+    gain = np.power(np.maximum(shown @ _HLG_LUMINANCE, _HLG_DARK**1.2), -1 / 6)[..., None]
+    scene = shown * gain
+    size = np.abs(scene)
+    bright = _HLG_A * np.log(np.maximum(12 * size - _HLG_B, 1e-6)) + _HLG_C
+    signal = np.where(size <= 1 / 12, np.sqrt(3 * size), bright)
+    return np.asarray(np.copysign(signal, scene), np.float32)
 
 
 def _roll_off(light: Floats, knee: float = 0.8) -> Floats:

@@ -11,7 +11,8 @@ from streammatte.colour import (
     Colour,
     Matrix,
     needs_light,
-    rgb_from_samples,
+    rgb_from_parts,
+    sample_levels,
     samples_from_rgb,
     through_light,
 )
@@ -59,8 +60,16 @@ def to_rgb(picture: Picture) -> Floats:
         planes[1:] = [
             _upsample(plane, size, picture.layout, picture.colour) for plane in planes[1:]
         ]
-    matrix = rgb_from_samples(picture.colour, picture.layout.depth)
-    return np.asarray(cv2.transform(cv2.merge(planes), matrix), np.float32)
+    # Divided rather than multiplied by a rounded share, so that white is 1 to the last bit.
+    for plane, nothing, codes in zip(
+        planes, *sample_levels(picture.colour, picture.layout.depth), strict=True
+    ):
+        np.subtract(plane, nothing, plane)
+        np.divide(plane, codes, plane)
+    parts = cv2.merge(planes)
+    if picture.layout.family == "rgb":
+        return np.asarray(parts, np.float32)
+    return np.asarray(cv2.transform(parts, rgb_from_parts(picture.colour)), np.float32)
 
 
 def from_rgb(rgb: Floats, layout: Layout, colour: Colour) -> Picture:

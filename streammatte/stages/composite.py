@@ -173,29 +173,34 @@ class _Parts:
             "premult": self._premultiplied,
             "plate": self._plate,
         }
-        return self._working.leave(made[name]())
+        return made[name]()
 
     def _plate(self) -> Picture:
         """The footage as it came: for those who key it themselves, with the matte as a hint."""
         front = self._seen.front
-        return convert(front, front.layout.with_alpha(alpha=False), front.colour)
+        return self._left(convert(front, front.layout.with_alpha(alpha=False), front.colour))
 
     def _comp(self) -> Picture:
         _, front, behind, alpha, means, spill = self._seen
         if behind is None:
-            return self._premultiplied() if self._wanted.premultiplied else self._own
+            return self._premultiplied() if self._wanted.premultiplied else self._left(self._own)
         if spill is None:
             comp = blend(front, behind, alpha, means)
         else:
             own = convert(self._own, behind.layout, front.colour)
             comp = blend(own, behind, alpha, None)
-        return wrapped(comp, behind, alpha, self._wanted.look.light_wrap)
+        return self._left(wrapped(comp, behind, alpha, self._wanted.look.light_wrap))
 
     def _foreground(self) -> Picture:
-        return convert(self._own, self._own.layout.with_alpha(alpha=False), self._own.colour)
+        own = self._own
+        return self._left(convert(own, own.layout.with_alpha(alpha=False), own.colour))
 
     def _premultiplied(self) -> Picture:
-        return premultiplied(self._own)
+        # Last, for a curve knows nothing of alpha: code(a * F) is not a * code(F).
+        return premultiplied(self._left(self._own))
+
+    def _left(self, picture: Picture) -> Picture:
+        return self._working.leave(picture)
 
     @cached_property
     def _own(self) -> Picture:
