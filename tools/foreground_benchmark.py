@@ -247,6 +247,8 @@ def _errors(records: Sequence[dict[str, Any]]) -> Iterator[str]:
             groups["all clips"].append(one)
         if one["part"] == "linear":
             groups[f"all clips, {one['scene'].partition(', ')[2]}"].append(one)
+    for name in [each for each in groups if each.startswith("all")]:
+        groups[name] = groups.pop(name)  # what sums up comes last
     yield ""
     yield f"| scene | {' | '.join(METHODS)} |"
     yield f"|---|{'---:|' * len(METHODS)}"

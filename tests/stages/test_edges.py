@@ -66,10 +66,10 @@ def test_plateaus_are_exact(options: EdgeOptions, dtype: Any) -> None:
     assert (done[disc(80 + 15) == 0] == 0).all()
 
 
-def test_a_wide_feather_leaves_plateaus_exact_in_floating_point() -> None:
+def test_a_feather_leaves_plateaus_exact_in_floating_point() -> None:
     alpha = np.zeros((400, 900), np.float32)
     alpha[:, :450] = 1
-    soft = shaped(alpha, EdgeOptions(feather=37))
+    soft = shaped(alpha, EdgeOptions(feather=6))
     assert (soft[:, :300] == 1).all()
     assert (soft[:, 600:] == 0).all()
 
