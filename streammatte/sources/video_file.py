@@ -237,7 +237,10 @@ class VideoFile:
             raise InputError(f"{self.path}: {error}; convert it to 8 to 16 bits first") from error
         codec = self._stream.codec_context.name
         if layout.family == "rgb":
-            return layout, SRGB
+            tagged = replace(
+                SRGB, primaries=int(first.color_primaries), transfer=int(first.color_trc)
+            )
+            return layout, tagged if tagged.is_hdr or tagged.is_wide else SRGB
         jpeg = codec in _JPEG_CODECS or (
             first.format.name.startswith("yuvj") and codec not in ("h264", "hevc")
         )

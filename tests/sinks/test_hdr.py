@@ -181,3 +181,12 @@ def test_a_copy_in_another_container_is_read_alike(clip: Make, tmp_path: Path) -
 def test_words_for_people() -> None:
     assert str(HDR10) == "mastering display 0.005 to 1000 cd/m2, MaxCLL 1000, MaxFALL 400"
     assert str(Hdr()) == ""
+
+
+def test_hdr_in_r_g_and_b_is_hdr(clip: Make) -> None:
+    footage = clip(
+        "rgb.mkv", size=SIZE, count=1, codec="ffv1", pixel_format="gbrp10le", tags=(0, 2, 9, 16)
+    )
+    with VideoFile(footage) as read:
+        colour = read.info.colour
+    assert (colour.is_hdr, colour.is_wide, colour.transfer) == (True, True, TRANSFER_PQ)
