@@ -49,14 +49,22 @@ def convert(picture: Picture, layout: Layout, colour: Colour) -> Picture:
     return result
 
 
-def to_rgb(picture: Picture) -> Floats:
-    """Return non-linear R'G'B': float32 ``[h, w, 3]``, nominally 0..1, not clipped."""
+def to_rgb(picture: Picture, *, reversible: bool = False) -> Floats:
+    """Return non-linear R'G'B': float32 ``[h, w, 3]``, nominally 0..1, not clipped.
+
+    Args:
+        picture: Any.
+        reversible: Bring subsampled chroma up so that ``from_rgb`` averages it to the very codes it
+            came from. Plain interpolation, the default, would soften it on the way there and back.
+    """
     planes = [plane.astype(np.float32) for plane in picture.planes]
     if picture.layout.family == "rgb":
         green, blue, red = planes
         planes = [red, green, blue]
     else:
         size = (picture.width, picture.height)
+        if reversible:
+            planes[1:] = [_crisp(plane, picture.layout) for plane in planes[1:]]
         planes[1:] = [
             _upsample(plane, size, picture.layout, picture.colour) for plane in planes[1:]
         ]
@@ -129,6 +137,19 @@ def _resample_chroma(picture: Picture, layout: Layout) -> list[NDArray[Any]]:
     size = (picture.width, picture.height)
     full = [_upsample(plane.astype(np.float32), size, old, picture.colour) for plane in chroma]
     return [luma, *(_downsample(plane, layout, picture.colour) for plane in full)]
+
+
+_POLE = 2 * np.sqrt(2) - 3
+_CRISP = np.sqrt(2) * _POLE ** np.abs(np.arange(-10, 11))
+"""Undoes what ``_upsample`` and ``_downsample`` do to a row of chroma together: (1 6 1) / 8."""
+_AS_IT_IS = np.ones(1)
+
+
+def _crisp(plane: Floats, layout: Layout) -> Floats:
+    """Sharpen a chroma plane by as much as going to luma's size and back will soften it."""
+    across, down = (_CRISP if step else _AS_IT_IS for step in (layout.chroma_x, layout.chroma_y))
+    sharp = cv2.sepFilter2D(plane, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(sharp, np.float32)
 
 
 def _upsample(plane: Floats, size: tuple[int, int], layout: Layout, colour: Colour) -> Floats:

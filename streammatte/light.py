@@ -157,7 +157,9 @@ class Linear:
         if picture.layout.is_float and picture.colour.is_linear:
             return picture
         layout = LIGHT.with_alpha(alpha=picture.alpha is not None)
-        light = from_rgb(to_linear(to_rgb(picture), picture.colour), layout, self._light)
+        light = from_rgb(
+            to_linear(to_rgb(picture, reversible=True), picture.colour), layout, self._light
+        )
         return with_alpha_of(picture, light)
 
     def adapt(self, picture: Picture, layout: Layout, colour: Colour) -> Picture:

@@ -195,7 +195,11 @@ class OcioWorking:
 
     def enter(self, picture: Picture) -> Picture:
         """Bring it from the input space to the working space."""
-        return self._moved(picture, self._enter, self._light)
+        if picture.layout.is_float:
+            return self._moved(picture, self._enter, self._light)
+        layout = LIGHT.with_alpha(alpha=picture.alpha is not None)
+        rgb = self._enter.apply(to_rgb(picture, reversible=True))
+        return with_alpha_of(picture, from_rgb(rgb, layout, self._light))
 
     def leave(self, picture: Picture) -> Picture:
         """Bring it from the working space to the output space."""
@@ -236,8 +240,8 @@ class OcioWorking:
     def _moved(picture: Picture, way: _Way, colour: Colour) -> Picture:
         if picture.layout.is_float and way.goes_nowhere:
             return replace(picture, colour=colour)
-        layout = LIGHT.with_alpha(alpha=picture.alpha is not None)
-        return with_alpha_of(picture, from_rgb(way.apply(to_rgb(picture)), layout, colour))
+        rgb = way.apply(to_rgb(picture))
+        return with_alpha_of(picture, from_rgb(rgb, picture.layout, colour))
 
 
 class _Way:

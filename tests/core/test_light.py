@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -80,6 +81,24 @@ def test_saturated_and_impossible_colours_come_back(curve: str) -> None:
     inside, back = there_and_back(picture)
     assert all(map(np.array_equal, back.planes, planes))
     assert min(plane.min() for plane in inside.planes) < 0
+
+
+@pytest.mark.parametrize("curve", ["srgb", "bt709", "hlg"])
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("chroma", [(1, 1), (1, 0), (0, 1)])
+def test_subsampled_chroma_is_not_softened_on_the_way(
+    chroma: tuple[int, int], centred: bool, curve: str
+) -> None:
+    """The hardest there is: chroma that is noise from sample to sample."""
+    random = np.random.default_rng(5)
+    layout = Layout("yuv", 12, *chroma)
+    small = (64 >> chroma[1], 96 >> chroma[0])
+    planes = [
+        random.integers(1024, 3000, shape).astype(np.uint16) for shape in ((64, 96), small, small)
+    ]
+    colour = replace(yuv_colour(curve), centred_chroma=centred)
+    _, back = there_and_back(Picture.of(planes, layout, colour))
+    assert all(map(np.array_equal, back.planes, planes))
 
 
 @pytest.mark.parametrize("layout", [Layout("yuv", 8), Layout("yuv", 10), Layout("rgb", 16)])
