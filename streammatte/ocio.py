@@ -185,8 +185,12 @@ class OcioWorking:
             return replace(info, layout=LIGHT, colour=self._out)
         if info.layout.is_float:
             return replace(info, layout=Layout("rgb", 10), colour=self._out)
+        matrix = info.colour.matrix
+        if info.layout.family == "yuv" and self._out.is_wide != info.colour.is_wide:
+            matrix = Matrix.BT2020 if self._out.is_wide else Matrix.BT709
         own = replace(
             info.colour,
+            matrix=matrix,
             primaries=self._out.primaries,
             transfer=self._out.transfer,
             space=self.output,

@@ -461,6 +461,7 @@ def _target_colour(info: VideoInfo, layout: Layout, codec: Codec) -> Colour:
         return replace(SRGB, primaries=colour.primaries, transfer=colour.transfer)
     if layout.family == "yuv" and info.layout.family == "rgb":
         matrix = Matrix.BT709 if info.height >= HD_LINES else Matrix.SMPTE170M
+        matrix = Matrix.BT2020 if colour.is_wide else matrix
         return replace(colour, matrix=matrix, full_range=False)
     if codec.limited_only and layout.family == "yuv":
         return _prores_colour(colour)

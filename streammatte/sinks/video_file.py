@@ -244,8 +244,8 @@ def _container_options(plan: Plan, info: VideoInfo, source: VideoFile | None) ->
 
 
 def _mastered(plan: Plan, info: VideoInfo) -> Hdr:
-    """Return what is to be said of the mastering of HDR pictures: nothing of mattes."""
-    return info.hdr if plan.colour.is_hdr and not plan.manner.data else Hdr()
+    """Return what is to be said of the mastering; mattes and what left HDR have none."""
+    return info.hdr if plan.colour.is_hdr else Hdr()
 
 
 def _reductions(plan: Plan, info: VideoInfo) -> list[str]:

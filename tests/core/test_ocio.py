@@ -274,3 +274,15 @@ def test_footage_for_a_display_is_looked_at_as_it_is_and_highlights_of_log_are_k
     assert greys == sorted(greys)
     assert greys[3] < 1  # brighter than white, and not clipped
     assert greys[3] > greys[2] > greys[1] + 0.01
+
+
+def test_video_in_another_space_gets_that_spaces_tags(tmp_path: Path, clip: Make) -> None:
+    source = clip("sdr.mkv", size=(96, 64), count=1, codec="ffv1", pixel_format="yuv422p10le")
+    output = tmp_path / "pq.mkv"
+    colour = ColourOptions(ocio=STUDIO, output_space="Rec.2100-PQ - Display")
+    api.render(source, output, bg="white", runtime="stub", codec="ffv1", colour=colour)
+    with VideoFile(output) as read:
+        found = read.info.colour
+        white = to_rgb(next(read.frames()).picture)[0, 0]
+    assert (found.matrix, found.primaries, found.transfer) == (9, 9, TRANSFER_PQ)
+    assert white == pytest.approx([0.508] * 3, abs=2e-3)  # ACES: 1 is 100 cd/m2

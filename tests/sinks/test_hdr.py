@@ -190,3 +190,13 @@ def test_hdr_in_r_g_and_b_is_hdr(clip: Make) -> None:
     with VideoFile(footage) as read:
         colour = read.info.colour
     assert (colour.is_hdr, colour.is_wide, colour.transfer) == (True, True, TRANSFER_PQ)
+
+
+def test_wide_r_g_and_b_become_y_cb_and_cr_by_their_own_matrix(clip: Make, tmp_path: Path) -> None:
+    footage = clip(
+        "rgb.mkv", size=SIZE, count=1, codec="ffv1", pixel_format="gbrp10le", tags=(0, 2, 9, 16)
+    )
+    output = tmp_path / "o.mp4"
+    streammatte.render(footage, output, bg="black", runtime="stub", codec="hevc")
+    frame = first(output)
+    assert (int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc)) == (9, 9, 16)
