@@ -60,7 +60,7 @@ class Hdr:
 
     @staticmethod
     def of(frame: av.VideoFrame) -> Hdr:
-        """Read what comes with a decoded frame, from its bitstream or from its container."""
+        """Read what the decoder says beside a frame."""
         try:
             there: Any = frame.side_data  # PyAV's stubs take it for a mapping
             parts = {part.type.name: bytes(part) for part in there}
