@@ -42,8 +42,9 @@ BITS: dict[tuple[str, str], float] = {
     ("exr", "alpha"): 11,
 }
 """``(codec or kind of image, comp | alpha | data)`` -> bits a pixel."""
-SURELY = 4
-"""If what is free is less than this part of an estimate, it surely does not fit."""
+SURELY = 20
+"""If what is free is less than this part of an estimate, it surely does not fit: what hardly moves
+takes a tenth."""
 STEP = 1024
 
 
