@@ -35,6 +35,14 @@ def open_source(
             raise UsageError("-ss, -to and -t cut files; a synthetic clip says its length itself")
 
         return Synthetic.parse(str(where))
+    from streammatte.digests import files_of
+    from streammatte.errors import InputError
     from streammatte.sources.video_file import VideoFile
 
+    found = files_of(str(where))
+    if found is not None and found.numbers:
+        raise InputError(
+            f"{where}: image sequences are not read yet; make a video of it first, such as "
+            "ffmpeg -i plate.%04d.png -c:v ffv1 plate.mkv"
+        )
     return VideoFile(where, window, decoder)

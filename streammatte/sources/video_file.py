@@ -236,6 +236,11 @@ class VideoFile:
         except ValueError as error:
             raise InputError(f"{self.path}: {error}; convert it to 8 to 16 bits first") from error
         codec = self._stream.codec_context.name
+        if layout.is_float:  # FFmpeg tells neither what OpenEXR's samples mean nor how alpha does
+            raise InputError(
+                f"{self.path}: pictures in {first.format.name} are not supported; convert it to "
+                "8 to 16 bits first"
+            )
         if layout.family == "rgb":
             tagged = replace(
                 SRGB, primaries=int(first.color_primaries), transfer=int(first.color_trc)

@@ -626,3 +626,20 @@ def test_odd_names(clip: Make, tmp_path: Path, name: str, monkeypatch: pytest.Mo
 def test_decoding_uses_the_threads_that_mark_corrupt_frames(clip: Make) -> None:
     with VideoFile(clip("t.mp4", count=2)) as source:
         assert source._stream.thread_type.name == "AUTO"
+
+
+def test_floating_point_is_refused(tmp_path: Path) -> None:
+    """Nobody says what its samples mean: taken for sRGB, it would come out far too dark."""
+    OpenEXR = pytest.importorskip("OpenEXR")  # noqa: N806  its own name
+    path = tmp_path / "still.exr"
+    pixels = {"RGB": np.full((32, 32, 3), 0.18, np.float32)}
+    with OpenEXR.File({"type": OpenEXR.scanlineimage}, pixels) as file:
+        file.write(str(path))
+    with pytest.raises(InputError, match="gbrpf32le are not supported"):
+        VideoFile(path)
+
+
+def test_image_sequences_are_refused_with_a_way_round(tmp_path: Path) -> None:
+    (tmp_path / "plate.1001.png").write_bytes(b"")
+    with pytest.raises(InputError, match="sequences are not read yet; make a video"):
+        open_source(tmp_path / "plate.%04d.png")
