@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from streammatte.options import (
+    FIRST_NUMBER,
     ColourOptions,
     EdgeOptions,
     EncodeOptions,
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from streammatte.frames import VideoInfo
     from streammatte.options import Alpha, Pass, Purpose
-
-FIRST_NUMBER = 1001
-"""Of a sequence for compositing whose footage has no numbers; earlier ones are for handles."""
 
 
 @dataclass(frozen=True)

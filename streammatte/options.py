@@ -34,6 +34,8 @@ FASTEST = 2_000_000_000
 MOST_BETWEEN, MOST_AT_ONCE = 1000, 64
 """Limits of ``every`` and ``batch``: what is beyond is a slip of the finger."""
 _CORNERS = 4
+FIRST_NUMBER = 1001
+"""Of a shot whose frames have no numbers, by convention: earlier ones are for handles."""
 WIDEST = 100
 """Limit of what moves or softens edges, in lines of a 1080-line picture."""
 STRONGEST = 2.0

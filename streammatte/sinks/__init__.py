@@ -19,7 +19,14 @@ from streammatte.sinks.codecs import (
     plan,
 )
 from streammatte.sinks.estimate import estimate, room
-from streammatte.sinks.passes import DATA_PASSES, Passes, has_alpha, of_pass, targets
+from streammatte.sinks.passes import (
+    DATA_PASSES,
+    Passes,
+    has_alpha,
+    is_numbered,
+    of_pass,
+    targets,
+)
 
 if TYPE_CHECKING:
     from streammatte.frames import VideoInfo
@@ -64,6 +71,7 @@ def open_sink(
     sinks: dict[Pass, Sink] = {}
     try:
         for place in places.values():
+            _refuse_sequence(place)
             check_target(place, info.path, behind, overwrite=options.overwrite)
         for name, place in places.items():
             sinks[name] = _one(name, place, source, options, info)
@@ -75,6 +83,14 @@ def open_sink(
         raise
     name = next(iter(sinks))
     return sinks[name] if len(sinks) == 1 and name not in DATA_PASSES else Passes(sinks)
+
+
+def _refuse_sequence(path: Path) -> None:
+    if is_numbered(path) or is_linear(path):
+        raise UsageError(
+            f"{path.name}: image sequences and OpenEXR are not written yet; write a video: .mov "
+            "(ProRes 4444), or .mkv (FFV1, lossless)"
+        )
 
 
 def _places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, Path]:

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import weakref
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -54,31 +55,31 @@ class Sink(Protocol):
     ) -> None: ...
 
 
-class InTwoSteps:
+class InTwoSteps(ABC):
     """A sink whose output is finished and then named, so that several can be named together."""
 
     path: Path
     """Its name."""
 
+    @abstractmethod
     def finish(self) -> None:
         """Write all that is left, under another name still.
 
         Raises:
             OutputError: if it cannot be written, or is not what it should be.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def commit(self) -> None:
         """Put what is finished under its name.
 
         Raises:
             OutputError: if that is impossible.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def abandon(self) -> None:
         """Remove every trace of what is not committed."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -255,7 +255,7 @@ def _reductions(plan: Plan, info: VideoInfo) -> list[str]:
     if plan.manner.data and plan.codec.delivery:
         notes.append(
             f"{plan.path.name}: {plan.name} keeps mattes to 8 bits, with small errors; "
-            ".mov (ProRes 4444 XQ) is better, and .mkv (FFV1) or images are exact"
+            ".mov (ProRes 4444 XQ) is better, and .mkv (FFV1) is exact"
         )
         return notes
     if new.depth < old.depth:

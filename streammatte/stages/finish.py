@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from streammatte.options import EdgeOptions
+from streammatte.options import FIRST_NUMBER, EdgeOptions
 from streammatte.stages.override import Override
 from streammatte.stages.zones import Garbage, finished
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from streammatte.frames import Matte, VideoInfo
     from streammatte.options import RenderOptions
     from streammatte.stages.composite import Edges
-
-FIRST_NUMBER = 1001
-"""Of footage whose frames have no numbers: that of a shot's first frame, by convention."""
 
 
 class Finish:

@@ -27,6 +27,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX has these limits")
         (["-o", "out.xyz"], 2, "cannot tell a container from 'out.xyz'; use one of .mp4"),
         (["-o", "out"], 2, "cannot tell a container from 'out'"),
         (["-o", "out.png"], 2, "out.png is one image; give footage a video name"),
+        (["-o", "out.%04d.png"], 2, "out.%04d.png: image sequences and OpenEXR are not written"),
+        (["-o", "out.exr"], 2, "out.exr: image sequences and OpenEXR are not written yet; write"),
         (["-o", "out.mp4", "--codec", "h246"], 2, "unknown codec: h246; did you mean h264?"),
         (["-o", "out.mp4", "--codec", "zip"], 2, "unknown codec: zip; known: h264"),
         (["-o", "out.mp4", "--codec", "prores"], 2, ".mp4 does not hold prores; use .mov"),
