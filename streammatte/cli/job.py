@@ -41,7 +41,7 @@ def add_job(parser: ArgumentParser, *, told: bool = True) -> None:
         nargs="?",
         const=BESIDE,
         metavar="PATH",
-        help=text("write one beside OUT, or to PATH (for sequences, EXR, several passes, --for)"),
+        help=text("write one beside OUT, or to PATH (for several passes and --for)"),
     )
     either.add_argument("--no-job", dest="job", action="store_false", help=text("write none"))
 

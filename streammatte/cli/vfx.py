@@ -74,7 +74,7 @@ def _add_passes(parser: argparse.ArgumentParser) -> None:
         "--alpha",
         choices=get_args(Alpha),
         metavar="HOW",
-        help="straight or premult (what the file's kind is known for: EXR premult)",
+        help="straight or premult (straight)",
     )
     group.add_argument(
         "--for",
@@ -121,7 +121,7 @@ def _add_colour(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("input", "of IN"),
         ("working", "that layers are put together in (scene_linear)"),
-        ("output", "of OUT (of an EXR the working space, else the input's)"),
+        ("output", "of OUT (the input's)"),
     ):
         group.add_argument(f"--{name}-space", metavar="SPACE", help=what)
 
