@@ -40,6 +40,7 @@ _OPTIONS = (
     *("--runtime", "--device", "--precision", "--require-gpu", "--batch"),
     *("--decoder", "--codec", "--crf", "--preset", "--bitrate", "--pix-fmt"),
     *("--out", "--alpha", "--edge", "--despill", "--light-wrap", "--mask-override", "--linear"),
+    *("--from", "--job", "--no-job", "--help-vfx"),
     *("--ocio", "--input-space", "--working-space", "--output-space"),
     *("--target", "--deform", "--revision", "--all", "--dry-run"),
     *("--for", "--recipe"),

@@ -201,7 +201,7 @@ def _options(arguments: Any) -> RenderOptions:
         raise UsageError("what goes behind? give --bg beach.jpg, --bg blur, --bg '#00b140' ...")
     bitrate = parse_bitrate(arguments.bitrate) if arguments.bitrate is not None else None
     return RenderOptions(
-        background=BackgroundSpec.parse(arguments.bg or "transparent"),
+        background=BackgroundSpec.parse("transparent" if arguments.bg is None else arguments.bg),
         fit=arguments.bg_fit,
         network=network_options(
             arguments, every=parse_every(arguments.every), batch=arguments.batch

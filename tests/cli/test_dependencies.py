@@ -96,7 +96,9 @@ def test_missing_package_that_always_belongs(
 def test_library_that_does_not_load(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "streammatte.pipeline")
+    for name in ("streammatte.recorded", "streammatte.pipeline"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delattr(name, raising=False)
     monkeypatch.setitem(sys.modules, "streammatte.sinks", None)
     run().refused(4, "a package does not load", "reinstall streammatte")
     assert not list(folder.iterdir())
@@ -126,7 +128,7 @@ def test_a_bug_of_ours_is_one_line_too(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("stage", ["infer", "snap", "file", "over"])
+@pytest.mark.parametrize("stage", ["infer", "snap", "file", "layers"])
 def test_a_stage_that_fails(
     stage: str,
     run: Run,
@@ -140,7 +142,7 @@ def test_a_stage_that_fails(
         raise RuntimeFailure("the device is gone")
         yield
 
-    where = {"infer": "matte", "snap": "refine", "file": "smooth", "over": "composite"}[stage]
+    where = {"infer": "matte", "snap": "refine", "file": "smooth", "layers": "composite"}[stage]
     monkeypatch.setattr(f"streammatte.stages.{where}.{stage}", failing)
     unchanged()
     for words in ([], ["--serial"]):
