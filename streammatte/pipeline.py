@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from streammatte import delivery
 from streammatte.cutout import Cutout
-from streammatte.errors import InputError
+from streammatte.errors import InputError, UsageError
 from streammatte.light import open_working
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
@@ -31,7 +31,7 @@ from streammatte.stages.finish import Finish
 from streammatte.threads import Threads, log_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streammatte.frames import Frame, Matte
     from streammatte.light import Working
@@ -129,6 +129,8 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Of photographs in bulk: what could not be made, a line each; the rest was."""
     job: str = ""
     """Path of the job file, which repeats this; empty if none was written."""
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -146,15 +148,16 @@ def unheard(event: Event) -> None:
 
 
 def render(
-    where: str | Path,
+    where: str | Path | Sequence[str | Path],
     output: str | Path | None,
     options: RenderOptions,
     tell: Callable[[Event], None] = unheard,
 ) -> Report:
-    """Put a new background behind the subject of a video or a photograph.
+    """Put a new background behind the subject of a video or of photographs.
 
     Args:
-        where: The footage: a path, or ``synthetic[:...]``.
+        where: The footage: a path, or ``synthetic[:...]``; of photographs also a folder, a pattern
+            or a list: see ``stills.run``.
         output: Where the result goes; ``None`` for a name beside the footage.
         options: Everything else.
         tell: Called on this thread, once when all is open and then as the work goes on.
@@ -162,6 +165,13 @@ def render(
     Raises:
         StreamMatteError: of the kind that ``errors`` describes; no output is left behind.
     """
+    from streammatte.stills import run as stills
+
+    if stills.is_wanted(where, output, options):
+        return stills.render(where, output, options, tell)
+    assert isinstance(where, (str, Path))
+    if options.still:
+        raise UsageError("--trim, --pad, --centre, --canvas and --shadow are for photographs")
     begun = time.perf_counter()
     meters = Meters()
     with open_source(where, options.window, options.decoder) as source:
