@@ -681,6 +681,18 @@ class StillOptions:
         return self != StillOptions()
 
 
+def usual_passes(*, multilayer: bool, behind: bool) -> tuple[Pass, ...]:
+    """Return the passes of whoever names none: a comp, or all that one file of layers is for.
+
+    Args:
+        multilayer: Whether all are written into one file.
+        behind: Whether a background is given.
+    """
+    if not multilayer:
+        return ("comp",)
+    return ("comp" if behind else "premult", "fgr", "matte", "confidence")
+
+
 @dataclass(frozen=True)
 class RenderOptions:
     """Everything ``render`` can be told besides what to read and where to write."""

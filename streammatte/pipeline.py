@@ -21,9 +21,10 @@ from streammatte.errors import InputError, UsageError
 from streammatte.light import open_working
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
+from streammatte.resume import Rest
 from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
-from streammatte.sinks import default_output, is_linear, open_sink
+from streammatte.sinks import default_output, is_linear, open_sink, places
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
@@ -33,7 +34,7 @@ from streammatte.threads import Threads, log_waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from streammatte.frames import Frame, Matte
+    from streammatte.frames import Frame, Matte, VideoInfo
     from streammatte.light import Working
     from streammatte.models import Model
     from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
@@ -174,12 +175,14 @@ def render(
         raise UsageError("--trim, --pad, --centre, --canvas and --shadow are for photographs")
     begun = time.perf_counter()
     meters = Meters()
-    with open_source(where, options.window, options.decoder) as source:
+    with open_source(where, options.window, options.decoder, options.sequence) as source:
         options = delivery.apply(options, source.info)
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
-        stays = is_linear(path)
-        working = open_working(info, options.colour, stays=stays)
+        working = open_working(info, options.colour, stays=_stays_linear(path, options, info))
+        rest = Rest(places(path, options, working.outside(info)).values(), source, options)
+        if rest.nothing:
+            return _nothing(where, path, source, rest, time.perf_counter() - begun)
         with (
             Finish(options, info) as finish,
             _matting(source, options, finish, meters, tell) as matting,
@@ -192,19 +195,20 @@ def render(
             tell(_start(where, path, matting, sink, source))
             started = time.perf_counter()
 
-            frames = _shown(matting.frames, working)
+            frames = _shown(rest.numbered(matting.frames), working)
             frames = threads.ahead(meters.watch("decode", frames), "decode")
             # Steadied mattes come in blocks: while one goes on, the next is made.
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
             seen = coverage.watch(matting.mattes(frames))
             mattes = threads.ahead(seen, "matte", capacity=room)
             mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
+            mattes = rest.missing(mattes)
             wanted = composite.Wanted(options.passes, _premultiplied(options, path), options.look)
             results = composite.layers(mattes, background, meters, edges, wanted, working)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
-    weights = [*weights, *working.notes, *finish.notes]
+    weights = [*weights, *working.notes, *finish.notes, *rest.notes]
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     clock = _Clock(begun, started, time.perf_counter())
     return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
@@ -218,7 +222,7 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
     """
     meters = Meters()
     with (
-        open_source(where, options.window, options.decoder) as source,
+        open_source(where, options.window, options.decoder, options.sequence) as source,
         Finish(options, source.info) as finish,
         _matting(source, options, finish, meters) as matting,
         Threads(serial=options.serial) as threads,
@@ -306,6 +310,11 @@ def _matting(
         engine.runtime.close()
 
 
+def _stays_linear(path: Path, options: RenderOptions, info: VideoInfo) -> bool:
+    """Whether results are written in linear light: OpenEXR, by whatever name."""
+    return is_linear(path) or (options.purpose == "corridorkey" and info.colour.is_linear)
+
+
 def _edges(options: RenderOptions, *, own: bool) -> composite.Edges:
     """Return how edges are made; the footage's own alpha is as its maker wanted it."""
     if own:
@@ -387,6 +396,29 @@ def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source:
         size=(info.width, info.height),
         network_size=matting.size,
         frames_expected=info.frames_expected,
+    )
+
+
+def _nothing(where: str | Path, path: Path, source: Source, rest: Rest, seconds: float) -> Report:
+    """Return the report of a render that was finished before."""
+    return Report(
+        input=str(where),
+        output=str(path),
+        frames=0,
+        seconds=round(seconds, 3),
+        fps=0.0,
+        model="",
+        digest="",
+        runtime="none",
+        device="",
+        precision="",
+        codec="",
+        colour=str(source.info.colour),
+        assumed=source.info.colour.assumed,
+        corrupt_frames=0,
+        lost_packets=0,
+        dropped_frames=0,
+        notes=[*rest.notes, "nothing was left to render"],
     )
 
 
