@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from streammatte import delivery
 from streammatte.cutout import Cutout
-from streammatte.errors import InputError, UsageError
+from streammatte.errors import InputError
 from streammatte.light import open_working
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
-from streammatte.resume import Rest
 from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
-from streammatte.sinks import default_output, is_linear, open_sink, places
+from streammatte.sinks import default_output, is_linear, open_sink
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
@@ -32,9 +31,9 @@ from streammatte.stages.finish import Finish
 from streammatte.threads import Threads, log_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from streammatte.frames import Frame, Matte, VideoInfo
+    from streammatte.frames import Frame, Matte
     from streammatte.light import Working
     from streammatte.models import Model
     from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
@@ -130,8 +129,6 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    """Of photographs in bulk: what could not be made, a line each; the rest was."""
     job: str = ""
     """Path of the job file, which repeats this; empty if none was written."""
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -149,16 +146,15 @@ def unheard(event: Event) -> None:
 
 
 def render(
-    where: str | Path | Sequence[str | Path],
+    where: str | Path,
     output: str | Path | None,
     options: RenderOptions,
     tell: Callable[[Event], None] = unheard,
 ) -> Report:
-    """Put a new background behind the subject of a video or of photographs.
+    """Put a new background behind the subject of a video or a photograph.
 
     Args:
-        where: The footage: a path, or ``synthetic[:...]``; of photographs also a folder, a pattern
-            or a list: see ``stills.run``.
+        where: The footage: a path, or ``synthetic[:...]``.
         output: Where the result goes; ``None`` for a name beside the footage.
         options: Everything else.
         tell: Called on this thread, once when all is open and then as the work goes on.
@@ -166,23 +162,14 @@ def render(
     Raises:
         StreamMatteError: of the kind that ``errors`` describes; no output is left behind.
     """
-    from streammatte.stills import run as stills
-
-    if stills.is_wanted(where, output, options):
-        return stills.render(where, output, options, tell)
-    assert isinstance(where, (str, Path))
-    if options.still:
-        raise UsageError("--trim, --pad, --centre, --canvas and --shadow are for photographs")
     begun = time.perf_counter()
     meters = Meters()
-    with open_source(where, options.window, options.decoder, options.sequence) as source:
+    with open_source(where, options.window, options.decoder) as source:
         options = delivery.apply(options, source.info)
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
-        working = open_working(info, options.colour, stays=_stays_linear(path, options, info))
-        rest = Rest(places(path, options, working.outside(info)).values(), source, options)
-        if rest.nothing:
-            return _nothing(where, path, source, rest, time.perf_counter() - begun)
+        stays = is_linear(path)
+        working = open_working(info, options.colour, stays=stays)
         with (
             Finish(options, info) as finish,
             _matting(source, options, finish, meters, tell) as matting,
@@ -195,20 +182,19 @@ def render(
             tell(_start(where, path, matting, sink, source))
             started = time.perf_counter()
 
-            frames = _shown(rest.numbered(matting.frames), working)
+            frames = _shown(matting.frames, working)
             frames = threads.ahead(meters.watch("decode", frames), "decode")
             # Steadied mattes come in blocks: while one goes on, the next is made.
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
             seen = coverage.watch(matting.mattes(frames))
             mattes = threads.ahead(seen, "matte", capacity=room)
             mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
-            mattes = rest.missing(mattes)
             wanted = composite.Wanted(options.passes, _premultiplied(options, path), options.look)
             results = composite.layers(mattes, background, meters, edges, wanted, working)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
-    weights = [*weights, *working.notes, *finish.notes, *rest.notes]
+    weights = [*weights, *working.notes, *finish.notes]
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     clock = _Clock(begun, started, time.perf_counter())
     return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
@@ -222,7 +208,7 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
     """
     meters = Meters()
     with (
-        open_source(where, options.window, options.decoder, options.sequence) as source,
+        open_source(where, options.window, options.decoder) as source,
         Finish(options, source.info) as finish,
         _matting(source, options, finish, meters) as matting,
         Threads(serial=options.serial) as threads,
@@ -310,11 +296,6 @@ def _matting(
         engine.runtime.close()
 
 
-def _stays_linear(path: Path, options: RenderOptions, info: VideoInfo) -> bool:
-    """Whether results are written in linear light: OpenEXR, by whatever name."""
-    return is_linear(path) or (options.purpose == "corridorkey" and info.colour.is_linear)
-
-
 def _edges(options: RenderOptions, *, own: bool) -> composite.Edges:
     """Return how edges are made; the footage's own alpha is as its maker wanted it."""
     if own:
@@ -396,29 +377,6 @@ def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source:
         size=(info.width, info.height),
         network_size=matting.size,
         frames_expected=info.frames_expected,
-    )
-
-
-def _nothing(where: str | Path, path: Path, source: Source, rest: Rest, seconds: float) -> Report:
-    """Return the report of a render that was finished before."""
-    return Report(
-        input=str(where),
-        output=str(path),
-        frames=0,
-        seconds=round(seconds, 3),
-        fps=0.0,
-        model="",
-        digest="",
-        runtime="none",
-        device="",
-        precision="",
-        codec="",
-        colour=str(source.info.colour),
-        assumed=source.info.colour.assumed,
-        corrupt_frames=0,
-        lost_packets=0,
-        dropped_frames=0,
-        notes=[*rest.notes, "nothing was left to render"],
     )
 
 

@@ -9,9 +9,8 @@ from streammatte.cli.job import add_job, check_alone, check_input, record_of
 from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
-from streammatte.cli.stills import add_stills, still_options
 from streammatte.cli.vfx import add_vfx, vfx_options
-from streammatte.errors import InputError, UsageError
+from streammatte.errors import UsageError
 from streammatte.options import (
     BackgroundSpec,
     Decontaminate,
@@ -49,10 +48,7 @@ OUT is refused if it exists (-y replaces it), and appears only when it is whole.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "input", metavar="IN", nargs="?", help="a video, a photograph, or a folder of photographs"
-    )
-    parser.add_argument("more", metavar="IN", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("input", metavar="IN", nargs="?", help="a video, or a photograph")
     parser.add_argument(
         "-o",
         "--output",
@@ -70,7 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_range(parser)
     _add_encoding(parser)
     add_vfx(parser)
-    add_stills(parser)
     add_job(parser, told=False)  # they would make the help too long for most people
     _add_behaviour(parser)
 
@@ -185,8 +180,9 @@ def run(arguments: argparse.Namespace) -> int:
     record = record_of(arguments)
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
         if arguments.job_from is None:
-            where = [arguments.input, *arguments.more] if arguments.more else arguments.input
-            report = recorded.render(where, arguments.output, options, told.tell, record=record)
+            report = recorded.render(
+                arguments.input, arguments.output, options, told.tell, record=record
+            )
         else:
             report = recorded.repeat(
                 arguments.job_from,
@@ -196,7 +192,7 @@ def run(arguments: argparse.Namespace) -> int:
                 record=record,
             )
     told.done(report)
-    return InputError.exit_code if report.failed else 0
+    return 0
 
 
 def _options(arguments: Any) -> RenderOptions:
@@ -225,7 +221,6 @@ def _options(arguments: Any) -> RenderOptions:
         encode=EncodeOptions(
             arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, bitrate
         ),
-        still=still_options(arguments),
         overwrite=arguments.overwrite,
         serial=arguments.serial,
         **more,
