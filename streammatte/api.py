@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         Purpose,
         Quality,
         Refine,
+        SequenceOptions,
+        StillOptions,
         Subject,
         Temporal,
         Time,
@@ -76,6 +78,8 @@ def render(
     light_wrap: float = 0.0,
     mask_override: str | Path | None = None,
     colour: ColourOptions | None = None,
+    sequence: SequenceOptions | None = None,
+    still: StillOptions | None = None,
     overwrite: bool = False,
     serial: bool = False,
     tell: Callable[[Event], None] | None = None,
@@ -83,7 +87,7 @@ def render(
     """Put a new background behind the subject of a video or a photograph.
 
     Args:
-        footage: What to read.
+        footage: What to read: a video, a photograph, or an image sequence as ``plate.%04d.exr``.
         output: What to write; ``None`` for a name beside the footage, such as ``talk_beach.mp4``.
         bg: An image or video file, ``#00b140``, a colour's name, ``blur``, ``blur:20`` (standard
             deviation in lines of a 1080-line picture) or ``transparent``.
@@ -134,6 +138,8 @@ def render(
         light_wrap: How much of the background's light reaches round edges, 0 to 1.
         mask_override: Mattes made by hand, for the frames that they are there for.
         colour: Linear light, or OpenColorIO; see ``options.ColourOptions``.
+        sequence: How image sequences are read and written; see ``options.SequenceOptions``.
+        still: Product shots: trimmed, padded, centred, with a shadow; see ``options.StillOptions``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
@@ -157,11 +163,16 @@ def render(
         EncodeOptions,
         LookOptions,
         RenderOptions,
+        SequenceOptions,
+        StillOptions,
         make_window,
         parse_bitrate,
+        usual_passes,
     )
 
-    if bg is None and purpose is None and "comp" in (passes or ("comp",)):
+    sequence = sequence or SequenceOptions()
+    passes = passes or usual_passes(multilayer=sequence.multilayer, behind=bg is not None)
+    if bg is None and purpose is None and "comp" in passes:
         raise UsageError("what goes behind? give bg, such as bg='beach.jpg' or bg='blur'")
     rate = None if bitrate is None else parse_bitrate(bitrate)
     options = RenderOptions(
@@ -172,13 +183,15 @@ def render(
         window=make_window(start, to, length),
         decoder=decoder,
         encode=EncodeOptions(codec, crf, preset, pixel_format, rate),
-        passes=tuple(passes or ("comp",)),
+        passes=tuple(passes),
         alpha=alpha,
         purpose=purpose,
         edges=EdgeOptions.parse(edges) if isinstance(edges, str) else edges or EdgeOptions(),
         look=LookOptions.parse(despill, light_wrap),
         mask_override=None if mask_override is None else str(mask_override),
         colour=colour or ColourOptions(),
+        sequence=sequence,
+        still=still or StillOptions(),
         overwrite=overwrite,
         serial=serial,
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
+    from streammatte.images import Box
+
     Plane = NDArray[Any]
 
 
@@ -367,8 +369,12 @@ class VideoInfo:
     """Whether this is a photograph rather than footage."""
     first_number: int | None = None
     """Of the first file, if this is an image sequence."""
-    digits: int = 0
-    """How many digits its files are numbered with, at least."""
+    display: Box | None = None
+    """Of OpenEXR: what is to be seen, if that is not the whole picture from 0, 0 on."""
+    canvas: Box | None = None
+    """Of OpenEXR: where the picture lies in the same coordinates."""
+    chromaticities: tuple[float, ...] | None = None
+    """x and y of red, green, blue and white of linear light, where ``colour`` does not say it."""
     timecode: str = ""
     """Of the first frame, such as ``01:00:00:00``; empty if there is none."""
     hdr: Hdr = field(default_factory=Hdr)

@@ -181,6 +181,7 @@ class OcioWorking:
 
     def outside(self, info: VideoInfo) -> VideoInfo:
         """Return it in the output space; integers stay what they are, floats become 10 bit."""
+        info = replace(info, chromaticities=self.chromaticities)
         if self._stays:
             return replace(info, layout=LIGHT, colour=self._out)
         if info.layout.is_float:

@@ -38,6 +38,8 @@ FIRST_NUMBER = 1001
 """Of a shot whose frames have no numbers, by convention: earlier ones are for handles."""
 WIDEST = 100
 """Limit of what moves or softens edges, in lines of a 1080-line picture."""
+LARGEST = 30_000
+"""Limit of the sides of a canvas, in pixels; PNG and JPEG hold no more than twice that."""
 STRONGEST = 2.0
 """Limit of ``strength``."""
 _SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
@@ -57,6 +59,7 @@ Pass = Literal["comp", "matte", "fgr", "premult", "confidence", "plate"]
 Alpha = Literal["straight", "premult"]
 Despill = Literal["off", "green", "blue", "auto"]
 Missing = Literal["hold", "skip", "fail"]
+Shadow = Literal["off", "soft"]
 Compression = Literal["none", "rle", "zips", "zip", "piz", "dwaa"]
 Purpose = Literal[
     "premiere", "resolve", "ae", "nuke", "web", "obs", "unreal", "packed", "corridorkey"
@@ -616,6 +619,81 @@ class SequenceOptions:
 
 
 @dataclass(frozen=True)
+class StillOptions:
+    """What is made of photographs of products besides a new background."""
+
+    trim: bool = False
+    """Cut the picture down to the subject."""
+    pad_share: float = 0.0
+    """Room around it, as a share of the longer side of what it surrounds."""
+    pad_pixels: int = 0
+    """The same in pixels of the result."""
+    centre: bool = False
+    """Put the subject into the middle."""
+    canvas: tuple[int, int] | None = None
+    """``(width, height)`` of the result, into which everything is fitted; ``None`` for as large as
+    it comes."""
+    shadow: Shadow = "off"
+    """What the subject throws on the ground below it."""
+    shadow_opacity: float = 0.5
+    """Of the shadow where it is darkest, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no picture can be made of."""
+        _check_choice("--shadow", self.shadow, Shadow)
+        if not 0 <= self.pad_share < 0.5:  # noqa: PLR2004
+            raise UsageError(f"--pad must be 0% to 49%, got {self.pad_share:.0%}")
+        if not 0 <= self.pad_pixels <= LARGEST:
+            raise UsageError(f"--pad must be 0px to {LARGEST}px, got {self.pad_pixels}px")
+        if not 0 <= self.shadow_opacity <= 1:
+            raise UsageError(f"--shadow-opacity must be 0 to 1, got {self.shadow_opacity:g}")
+        if self.canvas is not None and not all(1 <= side <= LARGEST for side in self.canvas):
+            raise UsageError(f"--canvas must be 1x1 to {LARGEST}x{LARGEST} pixels")
+        if self.canvas is not None and 2 * self.pad_pixels >= min(self.canvas):
+            raise UsageError("--pad leaves nothing of --canvas; give less")
+
+    @staticmethod
+    def parse_pad(text: str) -> tuple[float, int]:
+        """Read ``5%`` or ``40px`` (or ``40``) as a share and as pixels, one of which is 0.
+
+        Raises:
+            UsageError: if it is neither.
+        """
+        if match := re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]+)?)%", text):
+            return float(match[1]) / 100, 0
+        if match := re.fullmatch(r"([0-9]{1,5})(?:px)?", text):
+            return 0.0, int(match[1])
+        raise UsageError(f"--pad: {text!r} is no margin; write 5% or 40px")
+
+    @staticmethod
+    def parse_canvas(text: str) -> tuple[int, int]:
+        """Read ``2000x1500`` (width, then height) or ``2000`` (both) as ``(width, height)``.
+
+        Raises:
+            UsageError: if it is neither.
+        """
+        match = _SIZE.fullmatch(text.lower())
+        if match is None:
+            raise UsageError(f"--canvas: {text!r} is no size; write WIDTHxHEIGHT, as 2000x2000")
+        return int(match[1]), int(match[2] or match[1])
+
+    def __bool__(self) -> bool:
+        return self != StillOptions()
+
+
+def usual_passes(*, multilayer: bool, behind: bool) -> tuple[Pass, ...]:
+    """Return the passes of whoever names none: a comp, or all that one file of layers is for.
+
+    Args:
+        multilayer: Whether all are written into one file.
+        behind: Whether a background is given.
+    """
+    if not multilayer:
+        return ("comp",)
+    return ("comp" if behind else "premult", "fgr", "matte", "confidence")
+
+
+@dataclass(frozen=True)
 class RenderOptions:
     """Everything ``render`` can be told besides what to read and where to write."""
 
@@ -636,6 +714,7 @@ class RenderOptions:
     look: LookOptions = field(default_factory=LookOptions)
     colour: ColourOptions = field(default_factory=ColourOptions)
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
+    still: StillOptions = field(default_factory=StillOptions)
     mask_override: str | None = None
     """A sequence or a video of mattes that an artist made, for the frames that it has."""
     purpose: Purpose | None = None

@@ -11,19 +11,21 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streammatte import delivery
 from streammatte.cutout import Cutout
-from streammatte.errors import InputError
+from streammatte.errors import InputError, UsageError
 from streammatte.light import open_working
 from streammatte.meters import Meters
 from streammatte.models import load_card, open_model
+from streammatte.resume import Rest
 from streammatte.runtimes import Placement
 from streammatte.runtimes.choice import open_runtime
-from streammatte.sinks import default_output, is_linear, open_sink
+from streammatte.sinks import default_output, is_linear, open_sink, places
 from streammatte.sources import open_source
 from streammatte.stages import composite, matte, refine, smooth, subject
 from streammatte.stages.backgrounds import open_background
@@ -31,9 +33,9 @@ from streammatte.stages.finish import Finish
 from streammatte.threads import Threads, log_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from streammatte.frames import Frame, Matte
+    from streammatte.frames import Frame, Matte, VideoInfo
     from streammatte.light import Working
     from streammatte.models import Model
     from streammatte.options import MatteOptions, NetworkOptions, RenderOptions
@@ -129,6 +131,8 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     """Why no quicker way to run the network was taken."""
     notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Of photographs in bulk: what could not be made, a line each; the rest was."""
     job: str = ""
     """Path of the job file, which repeats this; empty if none was written."""
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -146,15 +150,16 @@ def unheard(event: Event) -> None:
 
 
 def render(
-    where: str | Path,
+    where: str | Path | Sequence[str | Path],
     output: str | Path | None,
     options: RenderOptions,
     tell: Callable[[Event], None] = unheard,
 ) -> Report:
-    """Put a new background behind the subject of a video or a photograph.
+    """Put a new background behind the subject of a video or of photographs.
 
     Args:
-        where: The footage: a path, or ``synthetic[:...]``.
+        where: The footage: a path, or ``synthetic[:...]``; of photographs also a folder, a pattern
+            or a list: see ``stills.run``.
         output: Where the result goes; ``None`` for a name beside the footage.
         options: Everything else.
         tell: Called on this thread, once when all is open and then as the work goes on.
@@ -162,14 +167,23 @@ def render(
     Raises:
         StreamMatteError: of the kind that ``errors`` describes; no output is left behind.
     """
+    from streammatte.stills import run as stills
+
+    if stills.is_wanted(where, output, options):
+        return stills.render(where, output, options, tell)
+    assert isinstance(where, (str, Path))
+    if options.still:
+        raise UsageError("--trim, --pad, --centre, --canvas and --shadow are for photographs")
     begun = time.perf_counter()
     meters = Meters()
-    with open_source(where, options.window, options.decoder) as source:
+    with open_source(where, options.window, options.decoder, options.sequence) as source:
         options = delivery.apply(options, source.info)
         info, spec = source.info, options.background
         path = Path(output) if output is not None else default_output(info, options)
-        stays = is_linear(path)
-        working = open_working(info, options.colour, stays=stays)
+        working = open_working(info, options.colour, stays=_stays_linear(path, options, info))
+        rest = Rest(places(path, options, working.outside(info)).values(), source, options)
+        if rest.nothing:
+            return _nothing(where, path, source, rest, time.perf_counter() - begun)
         with (
             Finish(options, info) as finish,
             _matting(source, options, finish, meters, tell) as matting,
@@ -177,24 +191,27 @@ def render(
             Threads(serial=options.serial, waiting=lambda names: tell(Stopping(names))) as threads,
         ):
             inside = working.inside(info)
-            background = open_background(spec, options.fit, inside, threads, working.adapt)
+            background = open_background(
+                spec, options.fit, inside, threads, working.adapt, matting.begin
+            )
             coverage = matte.Coverage()
             tell(_start(where, path, matting, sink, source))
             started = time.perf_counter()
 
-            frames = _shown(matting.frames, working)
+            frames = _shown(rest.numbered(matting.frames), working)
             frames = threads.ahead(meters.watch("decode", frames), "decode")
             # Steadied mattes come in blocks: while one goes on, the next is made.
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
             seen = coverage.watch(matting.mattes(frames))
             mattes = threads.ahead(seen, "matte", capacity=room)
             mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
+            mattes = rest.missing(mattes)
             wanted = composite.Wanted(options.passes, _premultiplied(options, path), options.look)
             results = composite.layers(mattes, background, meters, edges, wanted, working)
             results = threads.ahead(meters.watch("composite", results), "composite")
             count = _write(results, sink, info.frames_expected, meters, tell)
     weights = matting.engine.model.notes if matting.engine else []
-    weights = [*weights, *working.notes, *finish.notes]
+    weights = [*weights, *working.notes, *finish.notes, *rest.notes]
     notes = [*weights, *sink.notes, *coverage.notes, *(background.notes if background else [])]
     clock = _Clock(begun, started, time.perf_counter())
     return _report(where, path, matting, sink.description, source, count, clock, meters, notes)
@@ -208,7 +225,7 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
     """
     meters = Meters()
     with (
-        open_source(where, options.window, options.decoder) as source,
+        open_source(where, options.window, options.decoder, options.sequence) as source,
         Finish(options, source.info) as finish,
         _matting(source, options, finish, meters) as matting,
         Threads(serial=options.serial) as threads,
@@ -230,6 +247,8 @@ class _Matting:
     frames: Iterator[Frame]
     mattes: Callable[[Iterable[Frame]], Iterator[Matte]]
     size: tuple[int, int]
+    begin: Fraction
+    """When the footage begins, in seconds, even if what is continued begins later."""
     engine: Engine | None
     """What runs the network; ``None`` if the footage brings its own alpha."""
 
@@ -272,9 +291,10 @@ def _matting(
         raise InputError("the footage has no frames")
     frames = itertools.chain([first], frames)
     own = matte.brings_matte(first.picture)
+    begin = Fraction(0) if first.number is not None else first.pts * first.time_base
     del first  # or it would be kept to the end
     if own:
-        yield _Matting(frames, partial(matte.take_own, size=size), size, None)
+        yield _Matting(frames, partial(matte.take_own, size=size), size, begin, None)
         return
 
     def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
@@ -291,9 +311,14 @@ def _matting(
 
     engine = open_engine(wish, size, lambda what: tell(Preparing(what)))
     try:
-        yield _Matting(frames, mattes, size, engine)
+        yield _Matting(frames, mattes, size, begin, engine)
     finally:
         engine.runtime.close()
+
+
+def _stays_linear(path: Path, options: RenderOptions, info: VideoInfo) -> bool:
+    """Whether results are written in linear light: OpenEXR, by whatever name."""
+    return is_linear(path) or (options.purpose == "corridorkey" and info.colour.is_linear)
 
 
 def _edges(options: RenderOptions, *, own: bool) -> composite.Edges:
@@ -377,6 +402,29 @@ def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source:
         size=(info.width, info.height),
         network_size=matting.size,
         frames_expected=info.frames_expected,
+    )
+
+
+def _nothing(where: str | Path, path: Path, source: Source, rest: Rest, seconds: float) -> Report:
+    """Return the report of a render that was finished before."""
+    return Report(
+        input=str(where),
+        output=str(path),
+        frames=0,
+        seconds=round(seconds, 3),
+        fps=0.0,
+        model="",
+        digest="",
+        runtime="none",
+        device="",
+        precision="",
+        codec="",
+        colour=str(source.info.colour),
+        assumed=source.info.colour.assumed,
+        corrupt_frames=0,
+        lost_packets=0,
+        dropped_frames=0,
+        notes=[*rest.notes, "nothing was left to render"],
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streammatte import job, pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streammatte.job import Job
     from streammatte.options import RenderOptions
@@ -55,7 +55,7 @@ class Recorder:
 
 
 def render(
-    where: str | Path,
+    where: str | Path | Sequence[str | Path],
     output: str | Path | None,
     options: RenderOptions,
     tell: Callable[[Event], None] = pipeline.unheard,
@@ -67,7 +67,7 @@ def render(
     What the job reads is read once more meanwhile, on a thread of its own, for the digests.
 
     Args:
-        where: The footage.
+        where: The footage. A list of photographs has no job file.
         output: Where the result goes; ``None`` for a name beside the footage.
         options: Everything else.
         tell: Told how it goes.
@@ -77,6 +77,8 @@ def render(
     Raises:
         StreamMatteError: of the kind that ``errors`` describes; no output is left behind.
     """
+    if not isinstance(where, (str, Path)):  # a job file names one input
+        return pipeline.render(where, output, options, tell)
     recorder = Recorder(options, record, tell)
     # Without a name for the output, a result that is to be recorded shows in the options or in
     # the footage, whose kind it has.

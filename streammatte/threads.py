@@ -21,9 +21,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
     from types import TracebackType
 
 T = TypeVar("T")
+R = TypeVar("R")
 PATIENCE = 2.0
 """Seconds of waiting for threads after which it is said that they are waited for."""
 _GLANCE = 0.1
@@ -122,6 +124,28 @@ class Threads:
                 with contextlib.suppress(Exception):  # the threads are waited for all the same
                     self._waiting([worker.name for worker in alive])
             alive[0].join(_GLANCE)
+
+
+def in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Yield ``work(item)`` for every item, in their order, a few being worked on ahead.
+
+    Args:
+        pool: Does the work.
+        work: Is done to each.
+        items: Which.
+        ahead: How many results may wait.
+    """
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def any_left() -> bool:

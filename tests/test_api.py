@@ -10,6 +10,7 @@ import threading
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +106,12 @@ def test_both_ask_for_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_line_passes_on_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option, given both ways, becomes the same ``RenderOptions``."""
     seen: list[Any] = []
-    monkeypatch.setattr("streammatte.pipeline.render", lambda *words, **_: seen.append(words[:3]))
+
+    def called(*words: Any, **_: Any) -> SimpleNamespace:
+        seen.append(words[:3])
+        return SimpleNamespace(failed=[])
+
+    monkeypatch.setattr("streammatte.pipeline.render", called)
     words = (
         "render in.mp4 -o out.mov --bg blur:9 --bg-fit stretch --model selfie --runtime stub "
         "--weights random:3 --commercial-only --size 320x192 --every 4 --device cpu "

@@ -130,7 +130,8 @@ def _ours(error: BaseException, signal: str) -> StreamMatteError:
     """
     if signal or isinstance(error, KeyboardInterrupt):
         by = f" by {signal}" if signal not in ("", "SIGINT") else ""
-        return Interrupted(f"interrupted{by}; nothing unfinished was left behind")
+        done = f"; {error}" if isinstance(error, KeyboardInterrupt) and str(error) else ""
+        return Interrupted(f"interrupted{by}{done}; nothing unfinished was left behind")
     if isinstance(error, StreamMatteError):
         ours = error
     elif isinstance(error, ImportError):

@@ -40,7 +40,11 @@ def add_network(parser: ArgumentParser) -> _ArgumentGroup:
         "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... (auto)"
     )
     group.add_argument(
-        "--precision", choices=("auto", "fp32", "fp16"), default="auto", help="(auto)"
+        "--precision",
+        choices=("auto", "fp32", "fp16"),
+        default="auto",
+        metavar="NAME",
+        help="fp32 or fp16 (auto)",
     )
     group.add_argument("--require-gpu", action="store_true", help="fail rather than run on the CPU")
     return group

@@ -9,8 +9,9 @@ from streammatte.cli.job import add_job, check_alone, check_input, record_of
 from streammatte.cli.network import add_network, network_options
 from streammatte.cli.process import own_process
 from streammatte.cli.progress import listener
+from streammatte.cli.stills import add_stills, still_options
 from streammatte.cli.vfx import add_vfx, vfx_options
-from streammatte.errors import UsageError
+from streammatte.errors import InputError, UsageError
 from streammatte.options import (
     BackgroundSpec,
     Decontaminate,
@@ -37,7 +38,7 @@ examples:
   streammatte render talk.mp4 --bg '#00b140' --codec hevc --crf 22
   streammatte render talk.mp4 --bg transparent -o talk.mov      ProRes 4444 with alpha
   streammatte render talk.mp4 --bg loop.mp4 -ss 1:30 -t 20      20 s from 1:30 on
-  streammatte render portrait.jpg --bg beach.jpg -o card.png
+  streammatte render photos/ --bg transparent -o cutouts/       every photograph in it
   streammatte render talk.mp4 --bg beach.jpg --model birefnet-lite --every 5
   streammatte render --from shot.job.json -o again.mov          the same once more
 
@@ -48,7 +49,13 @@ OUT is refused if it exists (-y replaces it), and appears only when it is whole.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("input", metavar="IN", nargs="?", help="a video, or a photograph")
+    parser.add_argument(
+        "input",
+        metavar="IN",
+        nargs="?",
+        help="a video, plate.%%04d.exr, a photograph or a folder",
+    )
+    parser.add_argument("more", metavar="IN", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
         "-o",
         "--output",
@@ -66,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_range(parser)
     _add_encoding(parser)
     add_vfx(parser)
+    add_stills(parser)
     add_job(parser, told=False)  # they would make the help too long for most people
     _add_behaviour(parser)
 
@@ -180,9 +188,8 @@ def run(arguments: argparse.Namespace) -> int:
     record = record_of(arguments)
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
         if arguments.job_from is None:
-            report = recorded.render(
-                arguments.input, arguments.output, options, told.tell, record=record
-            )
+            where = [arguments.input, *arguments.more] if arguments.more else arguments.input
+            report = recorded.render(where, arguments.output, options, told.tell, record=record)
         else:
             report = recorded.repeat(
                 arguments.job_from,
@@ -192,7 +199,7 @@ def run(arguments: argparse.Namespace) -> int:
                 record=record,
             )
     told.done(report)
-    return 0
+    return InputError.exit_code if report.failed else 0
 
 
 def _options(arguments: Any) -> RenderOptions:
@@ -221,6 +228,7 @@ def _options(arguments: Any) -> RenderOptions:
         encode=EncodeOptions(
             arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, bitrate
         ),
+        still=still_options(arguments),
         overwrite=arguments.overwrite,
         serial=arguments.serial,
         **more,

@@ -61,6 +61,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     ]
     if damage:
         yield "damage", ", ".join(damage)
+    for line in report.failed:
+        yield "failed", line
     for note in report.notes:
         yield "note", note
 

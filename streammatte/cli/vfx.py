@@ -1,4 +1,4 @@
-"""What compositors ask of ``render`` and ``matte``: passes, edges, colour."""
+"""What compositors ask of ``render`` and ``matte``: passes, edges, colour, image sequences."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Any, get_args
 from streammatte.options import (
     Alpha,
     ColourOptions,
+    Compression,
     EdgeOptions,
     LookOptions,
+    Missing,
+    Purpose,
+    SequenceOptions,
     parse_passes,
+    usual_passes,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PURPOSES = ("premiere", "resolve", "ae", "web", "obs", "packed")
-"""The others of ``delivery.PRESETS`` need image sequences, which are not written yet."""
+PURPOSES = get_args(Purpose)
 EPILOG = """\
 examples:
   streammatte render shot.mov --out comp,matte,fgr --bg sky.jpg -o shot_v2.mov
   streammatte render shot.mov --bg sky.jpg --linear --edge choke=1 -o shot_linear.mov
   streammatte render talk.mp4 --for premiere
+  streammatte render plate.%04d.exr --bg sky.exr --frames 1001-1100 -o comp.%04d.exr
+  streammatte render plate.####.exr --out premult,fgr,matte --multilayer -o cut.####.exr
 """
 
 
@@ -30,7 +36,7 @@ class _Help(argparse.Action):
     """Tells these options, which would make the usual help twice as long for most people."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        text = "passes, edges, colour"
+        text = "passes, edges, colour, image sequences"
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=text)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
@@ -61,6 +67,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     _add_passes(parser)
     _add_look(parser)
     _add_colour(parser)
+    _add_sequences(parser)
 
 
 def _add_passes(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +81,7 @@ def _add_passes(parser: argparse.ArgumentParser) -> None:
         "--alpha",
         choices=get_args(Alpha),
         metavar="HOW",
-        help="straight or premult (straight)",
+        help="straight or premult (straight; EXR premult)",
     )
     group.add_argument(
         "--for",
@@ -121,15 +128,46 @@ def _add_colour(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("input", "of IN"),
         ("working", "that layers are put together in (scene_linear)"),
-        ("output", "of OUT (the input's)"),
+        ("output", "of OUT (the input's; of EXR the working space)"),
     ):
         group.add_argument(f"--{name}-space", metavar="SPACE", help=what)
 
 
+def _add_sequences(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "image sequences: plate.%%04d.exr or plate.####.exr (.exr, .dpx, .tif, .png, .jpg)"
+    )
+    group.add_argument("--frames", metavar="A-B", help="by their numbers, as 1001-1100 (all)")
+    group.add_argument("--handles", type=int, default=0, metavar="N", help="more on either side")
+    group.add_argument(
+        "--start-number", type=int, metavar="N", help="of OUT (as IN; 1001 if IN has none)"
+    )
+    group.add_argument(
+        "--missing",
+        choices=get_args(Missing),
+        default="fail",
+        metavar="HOW",
+        help="what is not there: hold the frame before, skip or fail (fail)",
+    )
+    group.add_argument("--rate", metavar="FPS", help="frames a second (as the files say, or 24)")
+    group.add_argument(
+        "--compression",
+        choices=get_args(Compression),
+        default="zips",
+        metavar="NAME",
+        help=f"of EXR: {', '.join(get_args(Compression))} (zips); mattes never dwaa",
+    )
+    group.add_argument("--float", dest="full_float", action="store_true", help="EXR in 32 bits")
+    group.add_argument("--multilayer", action="store_true", help="all passes in one EXR a frame")
+    group.add_argument("--skip-existing", action="store_true", help="render what is not there yet")
+
+
 def vfx_options(arguments: Any) -> dict[str, Any]:
     """Return what was asked for, by the names of the fields of ``RenderOptions``."""
+    frames, rate = arguments.frames, arguments.rate
+    usual = usual_passes(multilayer=arguments.multilayer, behind=arguments.bg is not None)
     return {
-        "passes": parse_passes(arguments.out) if arguments.out is not None else ("comp",),
+        "passes": usual if arguments.out is None else parse_passes(arguments.out),
         "alpha": arguments.alpha,
         "purpose": arguments.purpose,
         "edges": EdgeOptions() if arguments.edge is None else EdgeOptions.parse(arguments.edge),
@@ -141,5 +179,16 @@ def vfx_options(arguments: Any) -> dict[str, Any]:
             arguments.input_space,
             arguments.working_space,
             arguments.output_space,
+        ),
+        "sequence": SequenceOptions(
+            frames=None if frames is None else SequenceOptions.parse_frames(frames),
+            start_number=arguments.start_number,
+            missing=arguments.missing,
+            handles=arguments.handles,
+            rate=None if rate is None else SequenceOptions.parse_rate(rate),
+            compression=arguments.compression,
+            full_float=arguments.full_float,
+            multilayer=arguments.multilayer,
+            skip_existing=arguments.skip_existing,
         ),
     }

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from streammatte.delivery import hand_over
 from streammatte.errors import DependencyError, UsageError
+from streammatte.images import SEQUENCE_ONLY
 from streammatte.options import EncodeOptions
-from streammatte.sinks.base import Sink, check_target, writable
+from streammatte.resume import check_numbers, numbers_of
+from streammatte.sinks.base import Sink, check_target
 from streammatte.sinks.codecs import (
     CODECS,
     IMAGE_EXTENSIONS,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from streammatte.sinks.video_file import VideoFileSink
     from streammatte.sources import Source
 
-__all__ = ["CODECS", "Sink", "default_output", "is_linear", "open_sink"]
+__all__ = ["CODECS", "Sink", "default_output", "is_linear", "open_sink", "places"]
 
 
 LINEAR_EXTENSIONS = (".exr",)
@@ -67,46 +69,60 @@ def open_sink(
     if options.purpose == "packed":
         check_target(path, info.path, behind, overwrite=options.overwrite)
         return _packed(path, source, options, info)
-    places = _places(path, options, info)
+    where = places(path, options, info)
     sinks: dict[Pass, Sink] = {}
     try:
-        for place in places.values():
-            _refuse_sequence(place)
-            check_target(place, info.path, behind, overwrite=options.overwrite)
-        for name, place in places.items():
+        for place in where.values():
+            if is_numbered(place):
+                _check_sequence(place, source, options, info)
+            else:
+                check_target(place, info.path, behind, overwrite=options.overwrite)
+        if options.sequence.multilayer:
+            return _images(path, options.passes, source, options, info)
+        for name, place in where.items():
             sinks[name] = _one(name, place, source, options, info)
     except BaseException as error:
         for sink in sinks.values():
             sink.__exit__(type(error), error, error.__traceback__)
         if options.purpose == "corridorkey":
-            _sweep(path, places)
+            _sweep(path, where)
         raise
     name = next(iter(sinks))
     return sinks[name] if len(sinks) == 1 and name not in DATA_PASSES else Passes(sinks)
 
 
-def _refuse_sequence(path: Path) -> None:
-    if is_numbered(path) or is_linear(path):
-        raise UsageError(
-            f"{path.name}: image sequences and OpenEXR are not written yet; write a video: .mov "
-            "(ProRes 4444), or .mkv (FFV1, lossless)"
-        )
+def places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, Path]:
+    """Return where each pass goes.
 
-
-def _places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, Path]:
-    """Return where each pass goes; folders that the purpose names are made."""
+    Args:
+        path: What was asked for.
+        options: Which passes, and what for.
+        info: What results are like.
+    """
+    if options.sequence.multilayer:
+        return dict.fromkeys(options.passes, path)
     if options.purpose != "corridorkey":
         return targets(path, options.passes)
     known = hand_over(path, info)
-    with writable(path):
-        for place in known.values():
-            place.parent.mkdir(parents=True, exist_ok=True)
     return {name: known[name] for name in options.passes if name in known}
 
 
-def _sweep(path: Path, places: dict[Pass, Path]) -> None:
+def _check_sequence(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> None:
+    """Refuse a sequence that should not be written, before any work is done."""
+    from streammatte.numbered import Pattern
+
+    pattern, own = Pattern(path), info.path
+    if own is not None and Pattern(own).is_numbered:
+        first = info.first_number or 0
+        if pattern.file(first).absolute() == Pattern(own).file(first).absolute():
+            raise UsageError(f"{path} is read for this; give another output with -o")
+    if not (options.overwrite or options.sequence.skip_existing):
+        check_numbers(pattern, numbers_of(source, options.sequence))
+
+
+def _sweep(path: Path, where: dict[Pass, Path]) -> None:
     """Remove folders that were made for nothing."""
-    for folder in (*(place.parent for place in places.values()), path):
+    for folder in (*(place.parent for place in where.values()), path):
         with contextlib.suppress(OSError):  # which is what it says if there is something in it
             folder.rmdir()
 
@@ -117,6 +133,8 @@ def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: V
 
     alpha = has_alpha(name, transparent=options.background.kind == "transparent")
     info = of_pass(name, info)
+    if is_numbered(path) or path.suffix.lower() in SEQUENCE_ONLY:
+        return _images(path, (name,), source, options, info)
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         if not info.still:
             raise UsageError(f"{path.name} is one image; give footage a video name such as .mp4")
@@ -131,6 +149,28 @@ def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: V
     if len(options.passes) > 1:
         encode = for_pass(encode, path.suffix, manner)
     return _video(path, source, encode, info, manner)
+
+
+def _images(
+    path: Path, passes: tuple[Pass, ...], source: Source, options: RenderOptions, info: VideoInfo
+) -> Sink:
+    """Open an image sequence, of one pass or of all in each file."""
+    from streammatte.sinks.images import Images
+    from streammatte.sources.video_file import VideoFile
+
+    if options.encode != EncodeOptions():
+        raise UsageError(
+            "--codec, --crf, --preset, --bitrate and --pix-fmt are for videos; for OpenEXR there "
+            "are --compression and --float"
+        )
+    transparent = options.background.kind == "transparent"
+    alphas = {name: has_alpha(name, transparent=transparent) for name in passes}
+    usual = "premult" if is_linear(path) else "straight"
+    multiplied = "premult" in passes or (options.alpha or usual) == "premult"
+    sink = Images(path, info, alphas, options.sequence, multiplied=multiplied)
+    if isinstance(source, VideoFile) and source.sound_rates:
+        sink.notes.append("images hold no sound: it stays in the footage alone")
+    return sink
 
 
 def _multiplied(name: Pass, options: RenderOptions) -> bool:

@@ -1,7 +1,8 @@
 """What goes behind the subject, in the clip's own layout and colour.
 
-Colours and stills are converted once; a video keeps its own time and starts over at its end; a
-blur is made from the frame itself, without the subject smeared into it.
+Colours and stills are converted once; a video keeps its own time and starts over at its end; an
+image sequence goes along frame by frame, from the footage's own number on where it has that; a blur
+is made from the frame itself, without the subject smeared into it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from streammatte.colour import FLOAT, SRGB
 from streammatte.convert import convert, from_rgb
 from streammatte.errors import InputError
 from streammatte.frames import Layout, Picture
+from streammatte.images import SEQUENCE_ONLY
+from streammatte.numbered import Pattern
+from streammatte.options import SequenceOptions
+from streammatte.sources.sequence import Sequence
 from streammatte.sources.video_file import VideoFile
 from streammatte.stages.foreground import black, plane_alphas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from streammatte.frames import Frame, VideoInfo
     from streammatte.options import BackgroundFit as Fit
     from streammatte.options import BackgroundSpec
+    from streammatte.sources import Source
     from streammatte.threads import Threads
 
     Floats = NDArray[np.float32]
@@ -53,7 +59,12 @@ class Background(Protocol):
 
 
 def open_background(
-    spec: BackgroundSpec, fit: Fit, info: VideoInfo, threads: Threads, adapt: Adapt = convert
+    spec: BackgroundSpec,
+    fit: Fit,
+    info: VideoInfo,
+    threads: Threads,
+    adapt: Adapt = convert,
+    begin: Fraction | None = None,
 ) -> Background | None:
     """Open what ``spec`` names for footage like ``info``; ``None`` if nothing goes behind.
 
@@ -63,9 +74,12 @@ def open_background(
         info: The footage, or what layers are put together in; see ``light.Working``.
         threads: Where a video is read ahead.
         adapt: Brings a picture to the layout and colour of ``info``.
+        begin: When a video begins to play, in the footage's seconds; ``None`` for when it is first
+            asked for a picture.
 
     Raises:
         InputError: if a file cannot be read.
+        DependencyError: if a library for it is missing.
     """
     if spec.kind == "transparent":
         return None
@@ -73,8 +87,9 @@ def open_background(
         return Still(_solid(spec.rgb, info, adapt))
     if spec.kind == "blur":
         return Blur(spec.radius)
+    opened = partial(_opened, Path(spec.path), info)
     try:
-        clip = VideoFile(Path(spec.path))
+        clip = opened()
     except InputError as error:
         raise InputError(f"--bg: {error}") from error
     if clip.info.still:
@@ -82,7 +97,26 @@ def open_background(
             picture = next(clip.frames()).picture
         still = fitted(picture, clip.info.pixel_aspect, fit, info, VideoReformatter(), adapt)
         return Still(still, notes_on(clip))
-    return Clip(clip, fit, info, threads, adapt)
+    fits = partial(
+        fitted,
+        aspect=clip.info.pixel_aspect,
+        fit=fit,
+        info=info,
+        scaler=VideoReformatter(),
+        adapt=adapt,
+    )
+    return Clip(clip, opened, fits, threads, begin)
+
+
+def _opened(path: Path, info: VideoInfo) -> Source:
+    """Open a background's file, or a sequence from the footage's first number on."""
+    pattern = Pattern(path)
+    numbers = pattern.files() if pattern.is_numbered else {}
+    if not numbers and path.suffix.lower() not in SEQUENCE_ONLY:
+        return VideoFile(path)
+    first, last = info.first_number, max(numbers, default=0)
+    along = None if first not in numbers else (first, last)
+    return Sequence(path, None, SequenceOptions(along, rate=info.rate, missing="hold"))
 
 
 def _solid(rgb: tuple[int, int, int], info: VideoInfo, adapt: Adapt) -> Picture:
@@ -185,7 +219,7 @@ def _paste(canvas: NDArray[np.generic], patch: NDArray[np.generic], x: int, y: i
 class Still:
     """One picture for all frames."""
 
-    def __init__(self, picture: Picture, notes: Sequence[str] = ()) -> None:
+    def __init__(self, picture: Picture, notes: Iterable[str] = ()) -> None:
         self._picture = picture
         self.notes = list(notes)
 
@@ -198,30 +232,29 @@ class Clip:
     """A video that plays at its own pace and starts over at its end."""
 
     def __init__(
-        self, clip: VideoFile, fit: Fit, info: VideoInfo, threads: Threads, adapt: Adapt = convert
+        self,
+        clip: Source,
+        again: Callable[[], Source],
+        fit: Callable[[Picture], Picture],
+        threads: Threads,
+        begin: Fraction | None,
     ) -> None:
         self._clip = clip
-        self._fit = partial(
-            fitted,
-            aspect=clip.info.pixel_aspect,
-            fit=fit,
-            info=info,
-            scaler=VideoReformatter(),
-            adapt=adapt,
-        )
+        self._again = again
+        self._fit = fit
         self._pictures = threads.ahead(self._played(), "background", capacity=2)
         self.notes: list[str] = []
         self._now: Picture | None = None
         self._next: tuple[Fraction, Picture] | None = None
-        self._begin: Fraction | None = None
+        self._begin = begin
 
     def behind(self, frame: Frame, alpha: Floats) -> Picture:  # noqa: ARG002  the contract
         """Return the picture that the video shows at the frame's time."""
         time = frame.pts * frame.time_base
         if self._begin is None:
             self._begin = time
+        if self._next is None:
             self._next = next(self._pictures)
-        assert self._next is not None
         while self._now is None or self._next[0] <= time - self._begin:
             self._now = self._next[1]
             self._next = next(self._pictures)
@@ -242,10 +275,10 @@ class Clip:
             assert begin is not None
             assert end is not None
             base += end - begin
-            self._clip = VideoFile(self._clip.path)
+            self._clip = self._again()
 
 
-def notes_on(clip: VideoFile) -> list[str]:
+def notes_on(clip: Source) -> list[str]:
     """Return what a background's file lost and left untold."""
     damage = clip.damage
     notes = list(damage.notes)

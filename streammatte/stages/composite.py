@@ -46,6 +46,8 @@ _BLEND = {
 }
 LARGEST_HALF = 65504.0
 """What no sample of an OpenEXR file in half precision goes beyond."""
+_ALMOST = np.float32(1 - 2**-12)
+"""From here on half precision has nothing but 1."""
 
 
 class Edges(NamedTuple):
@@ -226,7 +228,10 @@ class _Parts:
 def _alpha(matte: Matte, edges: Edges, scaler: VideoReformatter, layout: Layout) -> Samples:
     """Return a matte's alpha at the frame's size and in a layout's depth, its edges as wanted."""
     alpha = full_size(matte, edges.refine, scaler, layout)
-    return shaped(alpha, edges.by_hand) if edges.by_hand else alpha
+    if edges.by_hand:
+        alpha = shaped(alpha, edges.by_hand)
+    # What half precision cannot tell from 1 is 1, so that colours there are the plate's as well.
+    return np.where(alpha > _ALMOST, np.float32(1), alpha) if layout.is_float else alpha
 
 
 def _confidence(matte: Matte, front: Picture) -> Samples:

@@ -16,6 +16,7 @@ import numpy as np
 from streammatte.colour import black_level, rgb_from_samples, white_level
 from streammatte.digests import files_of
 from streammatte.errors import DependencyError, InputError
+from streammatte.numbered import ranges
 from streammatte.sources.video_file import VideoFile
 
 if TYPE_CHECKING:
@@ -163,17 +164,6 @@ class Numbered:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-def ranges(numbers: list[int]) -> str:
-    """Return growing numbers in words, such as ``1001-1004, 1010``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 class Clip:

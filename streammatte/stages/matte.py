@@ -111,6 +111,24 @@ def infer(
         del matte
 
 
+def seen(
+    viewed: Iterable[tuple[Frame, NDArray[np.uint8]]], network: Runtime, meters: Meters
+) -> Iterator[Matte]:
+    """Let the network see every frame of a number that belong together by nothing but their size.
+
+    Args:
+        viewed: Each with what the network is to see of it: uint8 R'G'B' ``[h, w, 3]``.
+        network: What makes mattes.
+        meters: Told how long it takes.
+
+    Raises:
+        RuntimeFailure: as ``infer`` does.
+    """
+    for matte in _straight(_answers(propagate.turns(viewed, 1), network, meters)):
+        yield _within_own_alpha(matte)
+        del matte
+
+
 def _viewed(
     frames: Iterable[Frame], size: tuple[int, int], meters: Meters
 ) -> Iterator[tuple[Frame, NDArray[np.uint8]]]:

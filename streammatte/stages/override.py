@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from streammatte.stages.mask_files import open_masks, ranges
+from streammatte.numbered import ranges
+from streammatte.stages.mask_files import open_masks
 from streammatte.stages.zones import sized
 
 if TYPE_CHECKING:

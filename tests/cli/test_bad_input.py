@@ -45,7 +45,6 @@ def absent(path: Path) -> None:
 
 BAD = [
     pytest.param("gone.mp4", absent, "gone.mp4 does not exist; check", id="missing"),
-    pytest.param("films.mp4", directory, "films.mp4 is a folder; give", id="folder"),
     pytest.param("letter.txt", text, "letter.txt is", id="text"),
     pytest.param("letter.mp4", text, "letter.mp4 is not a video", id="text named mp4"),
     pytest.param("empty.mp4", empty, "empty.mp4 is empty (0 bytes); copy", id="empty"),
@@ -53,9 +52,11 @@ BAD = [
     pytest.param("noise.jpg", noise, "noise.jpg", id="noise named jpg"),
     pytest.param("song.wav", sound, "song.wav has sound but no moving picture; give", id="audio"),
 ]
+NO_PHOTOGRAPHS = pytest.param("films.mp4", directory, "films.mp4 has no photographs", id="folder")
+NO_FILE = pytest.param("films.mp4", directory, "films.mp4 is a folder; give", id="folder")
 
 
-@pytest.mark.parametrize(("name", "make", "message"), BAD)
+@pytest.mark.parametrize(("name", "make", "message"), [*BAD, NO_PHOTOGRAPHS])
 def test_bad_footage(
     name: str,
     make: Callable[[Path], None],
@@ -71,7 +72,7 @@ def test_bad_footage(
     unchanged()
 
 
-@pytest.mark.parametrize(("name", "make", "message"), BAD)
+@pytest.mark.parametrize(("name", "make", "message"), [*BAD, NO_FILE])
 def test_bad_background(
     name: str,
     make: Callable[[Path], None],

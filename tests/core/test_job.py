@@ -26,6 +26,7 @@ from streammatte.options import (
     NetworkOptions,
     RenderOptions,
     SequenceOptions,
+    StillOptions,
     Zone,
 )
 from streammatte.pipeline import Report
@@ -58,6 +59,7 @@ ALL = RenderOptions(
     sequence=SequenceOptions(
         (1001, 1100), 5, "hold", 8, Fraction(24000, 1001), "dwaa", True, True, True
     ),
+    still=StillOptions(True, 0.1, 40, True, (2000, 1500), "soft", 0.25),
     mask_override="fix.%04d.png",
     purpose="nuke",
     overwrite=True,

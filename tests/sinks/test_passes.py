@@ -270,11 +270,11 @@ def test_4k(tmp_path: Path) -> None:
 
 def test_a_hand_over_that_cannot_be_opened_leaves_no_folders(tmp_path: Path) -> None:
     shot = tmp_path / "shot"
-    (shot / "Input").mkdir(parents=True)
-    (shot / "Input" / "shot.%04d.png").mkdir()
+    shot.mkdir()
+    (shot / "AlphaHint").touch()
     with pytest.raises((OutputError, UsageError)):
         open_sink(shot, Footage(made_up()), options("plate", "matte", purpose="corridorkey"))
-    assert [path.name for path in shot.iterdir()] == ["Input"]
+    assert [path.name for path in shot.iterdir()] == ["AlphaHint"]
 
 
 # --- Room on the disk

@@ -637,9 +637,3 @@ def test_floating_point_is_refused(tmp_path: Path) -> None:
         file.write(str(path))
     with pytest.raises(InputError, match="gbrpf32le are not supported"):
         VideoFile(path)
-
-
-def test_image_sequences_are_refused_with_a_way_round(tmp_path: Path) -> None:
-    (tmp_path / "plate.1001.png").write_bytes(b"")
-    with pytest.raises(InputError, match="sequences are not read yet; make a video"):
-        open_source(tmp_path / "plate.%04d.png")

@@ -1,0 +1,1 @@
+"""Photographs, one or a folder full: metadata kept, product shots, many at the network's speed."""
