@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from streammatte.frames import Layout, Picture
+    from streammatte.frames import Picture
     from streammatte.options import Compression
 
 KINDS = {
@@ -88,6 +88,8 @@ class Manner:
 
     suffix: str
     """Of its name, in small letters."""
+    depth: int
+    """Bits a sample that results have; each kind of file takes the next that it holds."""
     multiplied: bool = False
     """Whether colours are multiplied by alpha already."""
     compression: Compression = "zips"
@@ -142,7 +144,7 @@ class Kind(Protocol):
             DependencyError: if the library is not there.
         """
 
-    def stored(self, layout: Layout, manner: Manner, *, data: bool) -> str:
+    def stored(self, manner: Manner, *, data: bool) -> str:
         """Return in words how pictures are written, such as ``OpenEXR half, ZIPS``."""
 
 

@@ -298,7 +298,7 @@ def _timecode(library: Any, told: str) -> Any:
     return library.TimeCode(hours, minutes, seconds, frame, *flags, *[0] * 8)
 
 
-def stored(layout: Layout, manner: Manner, *, data: bool) -> str:  # noqa: ARG001  the contract
+def stored(manner: Manner, *, data: bool) -> str:
     """Return it in words."""
     compression = "zips" if data and manner.compression == "dwaa" else manner.compression
     return f"OpenEXR, {'float' if manner.full_float else 'half'}, {compression.upper()}"

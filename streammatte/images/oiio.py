@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streammatte.colour import Colour
-    from streammatte.frames import Layout
 
 _DEEP = 16
 _VIDEO = replace(SRGB, transfer=TRANSFER_BT709)
@@ -139,7 +138,7 @@ def write(path: Path, layers: list[Layer], header: Mapping[str, Any], manner: Ma
     """Write the only layer; see ``images.Kind``."""
     library, layer = _library(), layers[0]
     dpx = manner.suffix == ".dpx"
-    depth = _written_depth(layer.picture.layout, dpx=dpx)
+    depth = _written_depth(manner.depth, dpx=dpx)
     array = pixels(layer, depth)
     if dpx and array.shape[2] == 1:  # DPX of one channel is read by few
         array = np.repeat(array, 3, axis=2)
@@ -174,14 +173,13 @@ def _tell(spec: Any, header: Mapping[str, Any], manner: Manner, *, dpx: bool) ->
         spec.attribute("dpx:TimeCode", header["timeCode"].replace(";", ":"))
 
 
-def _written_depth(layout: Layout, *, dpx: bool) -> int:
-    depth = layout.depth
+def _written_depth(depth: int, *, dpx: bool) -> int:
     if dpx:  # 8 bits are too few for what is graded further
         return 16 if depth > 12 else 12 if depth > 10 else 10  # noqa: PLR2004
     return EIGHT if depth <= EIGHT else _DEEP
 
 
-def stored(layout: Layout, manner: Manner, *, data: bool) -> str:  # noqa: ARG001  the contract
+def stored(manner: Manner, *, data: bool) -> str:  # noqa: ARG001  the contract
     """Return it in words."""
     dpx = manner.suffix == ".dpx"
-    return f"{'DPX' if dpx else 'TIFF'}, {_written_depth(layout, dpx=dpx)} bit"
+    return f"{'DPX' if dpx else 'TIFF'}, {_written_depth(manner.depth, dpx=dpx)} bit"

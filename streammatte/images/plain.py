@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from streammatte.frames import Layout
-
 _DEEP = 16
 _JPEG = (".jpg", ".jpeg")
 _QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
@@ -51,7 +49,7 @@ def write(
 ) -> None:
     """Write the only layer; see ``images.Kind``."""
     layer = layers[0]
-    array = pixels(layer, _depth(layer.picture.layout, manner))
+    array = pixels(layer, _depth(manner))
     array = array[..., _SWAPPED.get(array.shape[2], range(array.shape[2]))]
     how = _QUALITY if manner.suffix in _JPEG else ()
     done, content = cv2.imencode(manner.suffix, array, how)
@@ -60,11 +58,11 @@ def write(
     path.write_bytes(content.tobytes())
 
 
-def _depth(layout: Layout, manner: Manner) -> int:
-    return EIGHT if layout.depth <= EIGHT or manner.suffix in _JPEG else _DEEP
+def _depth(manner: Manner) -> int:
+    return EIGHT if manner.depth <= EIGHT or manner.suffix in _JPEG else _DEEP
 
 
-def stored(layout: Layout, manner: Manner, *, data: bool) -> str:  # noqa: ARG001  the contract
+def stored(manner: Manner, *, data: bool) -> str:  # noqa: ARG001  the contract
     """Return it in words."""
     kind = "JPEG" if manner.suffix in _JPEG else "PNG"
-    return f"{kind}, {_depth(layout, manner)} bit"
+    return f"{kind}, {_depth(manner)} bit"

@@ -68,6 +68,7 @@ class Images:
         self._begin, self._shift = numbering(info, options)
         self._manner = Manner(
             path.suffix.lower(),
+            info.layout.depth,
             multiplied,
             options.compression,
             options.full_float,
@@ -88,7 +89,7 @@ class Images:
         self._times: list[int] = []
         self._uneven = False
         data = set(passes) <= set(DATA_PASSES)
-        self.description = self._kind.stored(info.layout, self._manner, data=data)
+        self.description = self._kind.stored(self._manner, data=data)
         if any(passes.values()):
             self.description += f" with {'premultiplied' if multiplied else 'straight'} alpha"
 

@@ -47,8 +47,8 @@ def picture(depth: int, *, alpha: bool = True, seed: int = 0) -> Picture:
 
 
 def written(path: Path, *layers: Layer, header: Any = None, **manner: Any) -> Path:
-    suffix = path.suffix.lower()
-    kind_of(path).write(path, list(layers), header or {}, Manner(suffix, **manner))
+    suffix, depth = path.suffix.lower(), layers[0].picture.layout.depth
+    kind_of(path).write(path, list(layers), header or {}, Manner(suffix, depth, **manner))
     return path
 
 
@@ -272,6 +272,13 @@ class TestDpx:
         image = own(path)
         assert (image.timecode, image.header["reelName"]) == ("10:11:12:13", "A001C002")
         assert (image.rate, image.pixel_aspect) == (Fraction(24000, 1001), 2)
+
+    def test_depth_is_what_results_have(self, tmp_path: Path) -> None:
+        """Whatever the pictures are in: what is composited in linear light comes in float."""
+        path = tmp_path / "x.dpx"
+        layer = Layer("comp", picture(FLOAT, alpha=False), alpha=False, data=False)
+        kind_of(path).write(path, [layer], {}, Manner(".dpx", 10))
+        assert stranger(path)[0].get_int_attribute("oiio:BitsPerSample") == 10
 
 
 class TestPlain:
