@@ -171,6 +171,8 @@ def render(
     )
 
     sequence = sequence or SequenceOptions()
+    asked = {"passes": passes, "edges": edges}
+    named = tuple(name for name, value in asked.items() if value is not None)
     passes = passes or usual_passes(multilayer=sequence.multilayer, behind=bg is not None)
     if bg is None and purpose is None and "comp" in passes:
         raise UsageError("what goes behind? give bg, such as bg='beach.jpg' or bg='blur'")
@@ -192,6 +194,7 @@ def render(
         colour=colour or ColourOptions(),
         sequence=sequence,
         still=still or StillOptions(),
+        named=named,
         overwrite=overwrite,
         serial=serial,
     )

@@ -19,7 +19,7 @@ from streammatte.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from streammatte.frames import VideoInfo
@@ -83,23 +83,19 @@ _WHOLE = ("passes", "alpha", "edges")
 _PARTS = ("encode", "colour", "sequence")
 
 
-def apply(
-    options: RenderOptions, info: VideoInfo, given: Collection[str] = frozenset()
-) -> RenderOptions:
+def apply(options: RenderOptions, info: VideoInfo) -> RenderOptions:
     """Return options with what their purpose sets; without one they stay as they are.
 
     Args:
         options: As they were asked for.
         info: The footage: one that is numbered keeps its numbers.
-        given: What was asked for although it is the default and so looks as if it were not, such
-            as ``passes``, ``edges``, ``colour.linear`` or ``sequence.compression``.
     """
     if options.purpose is None:
         return options
     preset, plain = PRESETS[options.purpose], RenderOptions(options.background)
     changes: dict[str, Any] = {}
     for name in _WHOLE:
-        if name not in given and getattr(options, name) == getattr(plain, name):
+        if name not in options.named and getattr(options, name) == getattr(plain, name):
             changes[name] = getattr(preset, name)
     for name in _PARTS:
         if name == "colour" and options.colour.by_ocio:
@@ -108,8 +104,7 @@ def apply(
         left = [
             part.name
             for part in fields(asked)
-            if f"{name}.{part.name}" not in given
-            and getattr(asked, part.name) == getattr(open_, part.name)
+            if getattr(asked, part.name) == getattr(open_, part.name)
         ]
         wish = getattr(preset, name)
         changes[name] = replace(asked, **{part: getattr(wish, part) for part in left})

@@ -719,6 +719,9 @@ class RenderOptions:
     """A sequence or a video of mattes that an artist made, for the frames that it has."""
     purpose: Purpose | None = None
     """Where the result goes: sets what is left open here; see ``delivery``."""
+    named: tuple[str, ...] = ()
+    """Fields that were asked for, though they may look as if they were left open: ``passes``,
+    ``edges``."""
     overwrite: bool = False
     serial: bool = False
     """Run all stages on the calling thread."""

@@ -68,6 +68,8 @@ class Start:
     network_size: tuple[int, int]
     """Of the network's input, in pixels."""
     frames_expected: int | None
+    bytes_expected: int | None = None
+    """About how large the result will be, sound apart; ``None`` if nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -402,6 +404,7 @@ def _start(where: str | Path, path: Path, matting: _Matting, sink: Sink, source:
         size=(info.width, info.height),
         network_size=matting.size,
         frames_expected=info.frames_expected,
+        bytes_expected=sink.bytes_expected,
     )
 
 

@@ -399,6 +399,16 @@ def test_what_does_not_go_together(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", [".exr", ".dpx", ".tif", ".png"])
+@pytest.mark.parametrize("name", ["premult", "matte", "fgr", "confidence"])
+def test_alpha_is_read_back(suffix: str, name: Any, tmp_path: Path) -> None:
+    report = streammatte.render(
+        "synthetic:64x48@25x3", tmp_path / f"x.%04d{suffix}", passes=[name], runtime="stub"
+    )
+    told = any(note.startswith("alpha was read back and is right") for note in report.notes)
+    assert told == (name != "fgr")
+
+
 def test_jpeg_has_no_alpha(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.jpg carries no alpha; use \.exr, \.png or \.tif"):
         streammatte.render(

@@ -67,6 +67,10 @@ def listener(*, json: bool, quiet: bool) -> Iterator[Listener]:
         yield _Plain()
 
 
+_LARGE = 1 << 30
+"""Bytes of a result that is told before it is made."""
+
+
 class _Silent:
     def tell(self, event: Event) -> None:
         """Ignore it."""
@@ -103,6 +107,8 @@ class _Plain(_Silent):
         """Say what takes minutes before the first frame, or at the end; a log needs no more."""
         if hasattr(event, "waiting_for"):
             self._say([STOPPING])
+        if size := _large(event):
+            self._say([f"{size} will be written"])
         what = getattr(event, "what", "").partition(":")[0]
         if what and what != self._told:
             self._told = what
@@ -191,6 +197,7 @@ class Line:
         if self._start is None:
             return [self._preparing or "opening", elapsed]
         engine = f"{self._start.model}, {self._start.runtime}"
+        size = [each] if (each := _large(self._start)) else []
         now, share = self._now, self.share
         if now is None:
             return ["starting", elapsed, engine]
@@ -199,7 +206,7 @@ class Line:
         if share is None:
             return ["rendering", f"{now.frames} frames", f"{now.fps:.1f} fps", elapsed, engine]
         counts = [f"{share:3.0%}", f"{now.frames}/{now.frames_expected}", f"{now.fps:.1f} fps"]
-        return ["rendering", *counts, f"{clock(self._seconds_left())} left", engine]
+        return ["rendering", *counts, f"{clock(self._seconds_left())} left", *size, engine]
 
     def _seconds_left(self) -> float:
         """Judge by the last seconds: the first frames of a run are slow."""
@@ -222,6 +229,14 @@ class Line:
         for part in others:
             line.append("  ").append(part, "dim" if part is others[-1] else "not bold")
         yield line
+
+
+def _large(event: Any) -> str:
+    """Return how large the result will be, if that is worth knowing beforehand."""
+    from streammatte.sinks.estimate import told
+
+    size: int | None = getattr(event, "bytes_expected", None)
+    return f"about {told(size)}" if size and size >= _LARGE else ""
 
 
 def bar_width(width: int, parts: list[str]) -> int:

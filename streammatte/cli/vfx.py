@@ -166,7 +166,9 @@ def vfx_options(arguments: Any) -> dict[str, Any]:
     """Return what was asked for, by the names of the fields of ``RenderOptions``."""
     frames, rate = arguments.frames, arguments.rate
     usual = usual_passes(multilayer=arguments.multilayer, behind=arguments.bg is not None)
+    asked = {"passes": arguments.out, "edges": arguments.edge}
     return {
+        "named": tuple(name for name, value in asked.items() if value is not None),
         "passes": usual if arguments.out is None else parse_passes(arguments.out),
         "alpha": arguments.alpha,
         "purpose": arguments.purpose,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ _STRUCTURE = {
     *("pixelAspectRatio", "chromaticities", "colorInteropID"),
 }
 """Attributes that say how a file is made, or that are told in another way."""
-_ALPHA, _PREMULTIPLIED = "streammatte/alpha", "premultiplied"
+_ALPHA, _PREMULTIPLIED, _STRAIGHT = "streammatte/alpha", "premultiplied", "straight"
 _NEAR = 2e-3
 _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)")
 _MAIN = ("", "rgba.", "rgb.", "beauty.")
@@ -59,14 +60,14 @@ def _library() -> Any:
 
 
 def read(path: Path, canvas: Box | None = None) -> Image:
-    """Read the first part that has colours; see ``images.Kind``."""
+    """Read the first part with a picture, or else a matte; see ``images.Kind``."""
     header, channels = _part(path)
     data, display = _box(header["dataWindow"]), _box(header["displayWindow"])
     canvas = canvas or data.union(display)
     names = _names(path, list(channels))
     planes = [_placed(channels[name], data, canvas) for name in names]
     mended = sum(_mend(plane) for plane in planes)
-    if len(planes) == 4:  # noqa: PLR2004
+    if len(planes) == 4 and header.get(_ALPHA) != _STRAIGHT:  # noqa: PLR2004
         _divide(planes)
     xy = header.get("chromaticities")
     xy = None if xy is None else tuple(float(value) for value in xy)
@@ -94,8 +95,8 @@ def _part(path: Path) -> tuple[dict[str, Any], Planes]:
     library = _library()
     try:
         with library.File(str(path), separate_channels=True) as file:
-            for part in file.parts:
-                if any(name.rpartition(".")[2] in "RY" for name in part.channels):
+            for wanted, part in product(("RY", "A"), file.parts):
+                if any(name.rpartition(".")[2] in wanted for name in part.channels):
                     planes = {
                         name: channel.pixels
                         for name, channel in part.channels.items()
@@ -103,7 +104,7 @@ def _part(path: Path) -> tuple[dict[str, Any], Planes]:
                     }
                     return dict(part.header), planes
             if file.parts:
-                raise InputError(f"{path} has no channels R, G and B, and no Y")
+                raise InputError(f"{path} has no channels R, G and B, no Y and no A")
     except (RuntimeError, ValueError, TypeError) as error:
         reason = "is not there" if not path.exists() else f"cannot be read: {error}"
         raise InputError(f"{path} {reason}") from error
@@ -111,7 +112,7 @@ def _part(path: Path) -> tuple[dict[str, Any], Planes]:
 
 
 def _names(path: Path, channels: list[str]) -> list[str]:
-    """Return the channels of R, G, B and maybe A; of Y, if it is grey."""
+    """Return the channels of R, G, B and maybe A; of Y, if it is grey; of A, if that is all."""
     prefixes = [
         *_MAIN,
         *sorted({name.rpartition(".")[0] + "." for name in channels if "." in name}),
@@ -124,6 +125,9 @@ def _names(path: Path, channels: list[str]) -> list[str]:
         if f"{prefix}Y" in channels:
             alpha = [f"{prefix}A"] if f"{prefix}A" in channels else []
             return [*[f"{prefix}Y"] * 3, *alpha]
+    for prefix in prefixes:
+        if f"{prefix}A" in channels:
+            return [f"{prefix}A"] * 3
     raise InputError(
         f"{path} has no channels R, G and B at full size; it has {', '.join(channels)}"
     )
@@ -207,7 +211,7 @@ def write(path: Path, layers: list[Layer], header: Mapping[str, Any], manner: Ma
     try:
         attributes = _attributes(library, header, manner, window)
         attributes["compression"] = getattr(library, _COMPRESSIONS[named])
-        attributes[_ALPHA] = _PREMULTIPLIED if manner.multiplied else "straight"
+        attributes[_ALPHA] = _PREMULTIPLIED if manner.multiplied else _STRAIGHT
         library.File(attributes, channels).write(str(path))
     except (RuntimeError, ValueError, TypeError) as error:
         raise OutputError(f"{path.name} cannot be written as OpenEXR: {error}") from error

@@ -198,7 +198,7 @@ def _video(
 
     def opened(wish: EncodeOptions) -> VideoFileSink:
         decided = plan(path, info, wish, manner)
-        scarce = room(path, estimate(decided, info))
+        scarce = room(path, estimate(decided, info))  # before a byte is written
         sink = VideoFileSink(decided, info, wish, tracks)
         sink.notes += scarce
         return sink

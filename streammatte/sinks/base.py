@@ -33,6 +33,8 @@ class Sink(Protocol):
 
     description: str
     """Codec and format in words."""
+    bytes_expected: int | None
+    """About how large the result will be, sound apart; ``None`` if nobody knows."""
 
     @property
     def notes(self) -> list[str]:

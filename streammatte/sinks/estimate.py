@@ -39,9 +39,21 @@ BITS: dict[tuple[str, str], float] = {
     ("png", "comp"): 4.5,
     ("png", "alpha"): 3.6,
     ("png", "data"): 1.3,
-    ("exr", "alpha"): 11,
+    **dict.fromkeys([(".jpg", "comp"), (".jpeg", "comp")], 2.2),
+    (".png", "comp"): 10,
+    (".png", "alpha"): 3,
+    (".png", "data"): 0.8,
+    **dict.fromkeys([(".tif", "comp"), (".tiff", "comp")], 9),
+    **dict.fromkeys([(".tif", "alpha"), (".tiff", "alpha")], 3),
+    **dict.fromkeys([(".tif", "data"), (".tiff", "data")], 0.8),
+    (".dpx", "comp"): 32,
+    (".dpx", "alpha"): 43,
+    (".dpx", "data"): 48,
+    (".exr", "comp"): 27,
+    (".exr", "alpha"): 9,
+    (".exr", "data"): 1.3,
 }
-"""``(codec or kind of image, comp | alpha | data)`` -> bits a pixel."""
+"""``(codec or extension of images, comp | alpha | data)`` -> bits a pixel."""
 SURELY = 20
 """If what is free is less than this part of an estimate, it surely does not fit: what hardly moves
 takes a tenth."""
@@ -68,7 +80,7 @@ def bytes_of(name: str, info: VideoInfo, column: str) -> int | None:
     """Return about how many bytes a result has; ``None`` if nobody knows.
 
     Args:
-        name: Of a codec, or of a kind of image such as ``exr``.
+        name: Of a codec, or an extension of images such as ``.exr``.
         info: Its size and length.
         column: From ``kind``.
     """

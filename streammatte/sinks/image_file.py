@@ -66,6 +66,7 @@ class ImageFile(InTwoSteps):
         """
         suffix = path.suffix.lower()
         self.description = described(path, alpha=alpha)
+        self.bytes_expected: int | None = None
         self.path = path
         self._alpha = alpha
         self._tags = tags

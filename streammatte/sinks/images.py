@@ -79,7 +79,9 @@ class Images:
             _chromaticities(info),
         )
         self._check()
-        self.notes: list[str] = self._sizes()
+        self.bytes_expected = self._expected()
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        self.notes = room(there / path.name, self.bytes_expected)
         self._made = _folders(path)
         self._pool = ThreadPoolExecutor(WRITERS, "write")
         self._pending: deque[Future[None]] = deque()
@@ -108,16 +110,14 @@ class Images:
             name = f"{self.path.stem}.%04d{self.path.suffix}"
             raise UsageError(f"{self.path.name} is one image; give footage a name such as {name}")
 
-    def _sizes(self) -> list[str]:
-        expected = [
-            bytes_of(
-                self._manner.suffix[1:], self._info, kind(alpha=alpha, data=name in DATA_PASSES)
-            )
+    def _expected(self) -> int | None:
+        suffix, info = self._manner.suffix, self._info
+        sizes = [
+            bytes_of(suffix, info, kind(alpha=alpha, data=name in DATA_PASSES))
             for name, alpha in self._passes.items()
         ]
-        known = [size for size in expected if size is not None]
-        there = next(folder for folder in self.path.absolute().parents if folder.exists())
-        return room(there / self.path.name, sum(known) if known else None)
+        known = [size for size in sizes if size is not None]
+        return sum(known) * (2 if self._manner.full_float else 1) if known else None
 
     def write(self, frame: Frame) -> None:
         """Hand the frame to a thread; what went wrong with earlier ones is raised here."""

@@ -14,6 +14,7 @@ class Null:
     """Takes every frame and counts it."""
 
     description = "nothing"
+    bytes_expected: int | None = 0
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -53,6 +53,7 @@ class Packed(InTwoSteps):
         self._video = video
         self._layout, self._colour = video.plan.layout, video.plan.colour
         self._colours: Pass = colours
+        self.bytes_expected = video.bytes_expected
         self.description = f"{video.description}: {colours} on the left, matte on the right"
 
     @property

@@ -90,6 +90,8 @@ class Passes:
         ]
         self._others = [sink for sink in sinks.values() if not isinstance(sink, InTwoSteps)]
         self.description = "; ".join(f"{name}: {sink.description}" for name, sink in sinks.items())
+        known = [sink.bytes_expected for sink in sinks.values()]
+        self.bytes_expected = sum(filter(None, known)) or None
 
     @property
     def notes(self) -> list[str]:

@@ -17,6 +17,7 @@ from streammatte.hdr import Hdr
 from streammatte.sinks import nvenc, verify
 from streammatte.sinks.base import InTwoSteps, PartFile
 from streammatte.sinks.codecs import encoder_options, encoder_threads
+from streammatte.sinks.estimate import estimate
 from streammatte.sinks.side_streams import CONTAINER_OPTIONS, SideStreams, described
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class VideoFileSink(InTwoSteps):
                 f"show it {float(info.pixel_aspect):.3f} times as wide, or write .mp4 or .mov"
             )
         self.description = self._describe()
+        self.bytes_expected = estimate(plan, info)
 
     def _describe(self) -> str:
         plan = self.plan

@@ -14,7 +14,7 @@ import pytest
 from conftest import EXAMPLES, QUICK, start
 from rich.console import Console
 
-from streammatte.cli.progress import Line, bar_width, clock
+from streammatte.cli.progress import Line, bar_width, clock, listener
 from streammatte.cli.report import closing_report
 from streammatte.pipeline import Progress, Report, Start, Stopping
 
@@ -92,6 +92,17 @@ def test_what_the_line_says() -> None:
     assert "100%  1300/1200" in drawn(line_at(1300), 140)
     assert "0:00 left" in drawn(line_at(1300), 140)
     assert "############------------  50%" in drawn(line_at(600), 140, ascii_only=True)
+
+
+def test_a_large_result_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
+    large = replace(START, bytes_expected=int(3.4 * 2**30))
+    line = line_at(600)
+    line.hear(large)
+    assert "0:10 left  about 3.4 GB  selfie" in drawn(line, 140)
+    with listener(json=False, quiet=False) as told:
+        told.tell(large)
+        told.tell(replace(START, bytes_expected=2**20))
+    assert capsys.readouterr().err == "about 3.4 GB will be written\n"
 
 
 def test_the_line_says_what_is_waited_for() -> None:

@@ -62,6 +62,7 @@ ALL = RenderOptions(
     still=StillOptions(True, 0.1, 40, True, (2000, 1500), "soft", 0.25),
     mask_override="fix.%04d.png",
     purpose="nuke",
+    named=("edges",),
     overwrite=True,
     serial=True,
 )  # fmt: skip

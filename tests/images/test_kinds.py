@@ -107,6 +107,19 @@ class TestExr:
         for mine, theirs in zip(found.planes, layer.picture.planes, strict=True):
             assert np.allclose(mine[soft] * alpha[soft], theirs[soft], rtol=1e-6)
 
+    def test_straight_colours_are_said_to_be(self, tmp_path: Path) -> None:
+        layer = comp(FLOAT)
+        spec, found = stranger(written(tmp_path / "x.exr", layer))
+        assert spec.getattribute("streammatte/alpha") == "straight"
+        assert (found[..., 0] == layer.picture.planes[2]).all()
+        assert (own(tmp_path / "x.exr").picture.planes[0] == layer.picture.planes[0]).all()
+
+    def test_a_matte_alone(self, tmp_path: Path) -> None:
+        spec, found = stranger(written(tmp_path / "m.exr", matte(FLOAT)))
+        assert spec.channelnames == ("A",)
+        assert (found[..., 0] == matte(FLOAT).picture.planes[0]).all()
+        assert (own(tmp_path / "m.exr").picture.planes[0] == found[..., 0]).all()
+
     def test_layers_have_the_names_that_compositors_look_for(self, tmp_path: Path) -> None:
         fgr = Layer("fgr", picture(FLOAT, alpha=False, seed=3), alpha=False, data=False)
         confidence = matte(FLOAT)._replace(name="confidence")

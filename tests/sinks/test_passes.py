@@ -280,6 +280,18 @@ def test_a_hand_over_that_cannot_be_opened_leaves_no_folders(tmp_path: Path) -> 
 # --- Room on the disk
 
 
+@pytest.mark.parametrize("suffix", [".exr", ".tif", ".dpx", ".png"])
+@pytest.mark.parametrize("name", ["comp", "premult", "matte"])
+def test_images_are_estimated(suffix: str, name: Any, tmp_path: Path) -> None:
+    pytest.importorskip("OpenEXR", reason="needs the extra vfx")
+    info = made_up((1920, 1080), seconds=1.0)
+    wish = options(name)
+    with open_sink(tmp_path / "new" / f"x.%04d{suffix}", Footage(info), wish) as sink:
+        assert sink.bytes_expected is not None
+        assert 25 * 1920 * 1080 / 20 < sink.bytes_expected < 25 * 1920 * 1080 * 8
+    assert not (tmp_path / "new").exists()  # nothing was written into it
+
+
 def test_an_estimate_grows_with_the_footage(tmp_path: Path) -> None:
     from streammatte.sinks.codecs import plan
 
