@@ -204,7 +204,7 @@ def write(path: Path, layers: list[Layer], header: Mapping[str, Any], manner: Ma
     main = next((layer for layer in layers if layer.name in _MAIN_PASSES), layers[0])
     for layer in layers:
         whole = len(layers) == 1 or (layer is main and layer.name in _MAIN_PASSES)
-        for name, plane in _planes(layer).items():
+        for name, plane in _planes(layer, alone=len(layers) == 1).items():
             channels[name if whole else f"{layer.name}.{name}"] = _sampled(plane[crop], manner)
     lossless = all(layer.data for layer in layers) and manner.compression == "dwaa"
     named = "zips" if lossless else manner.compression
@@ -254,12 +254,17 @@ def _window(
     return (rows, columns), box
 
 
-def _planes(layer: Layer) -> Planes:
-    """Return a layer's channels, 1 being white and opaque."""
+def _planes(layer: Layer, *, alone: bool) -> Planes:
+    """Return a layer's channels, 1 being white and opaque.
+
+    A matte that is alone is white light, premultiplied, too: nothing but an A is black to people
+    and no picture to many readers.
+    """
     picture, peak = layer.picture, np.float32(layer.picture.layout.peak)
     green, blue, red = picture.planes
     if layer.data:
-        return {"A" if layer.name == "matte" else "Y": green / peak}
+        names = "RGBA" if alone and layer.name == "matte" else "A" if layer.name == "matte" else "Y"
+        return dict.fromkeys(names, green / peak)
     planes = {"R": red / peak, "G": green / peak, "B": blue / peak}
     if layer.alpha and picture.alpha is not None:
         planes["A"] = picture.alpha / peak

@@ -51,7 +51,7 @@ BITS: dict[tuple[str, str], float] = {
     (".dpx", "data"): 48,
     (".exr", "comp"): 27,
     (".exr", "alpha"): 9,
-    (".exr", "data"): 1.3,
+    (".exr", "data"): 5,
 }
 """``(codec or extension of images, comp | alpha | data)`` -> bits a pixel."""
 SURELY = 20
