@@ -58,6 +58,8 @@ _LUMA_WEIGHTS = {  # Kr, Kb
     Matrix.BT2020: (0.2627, 0.0593),
 }
 
+LARGEST_HALF = 65504.0
+"""What no sample of half precision goes beyond."""
 FLOAT = 32
 """The depth of float32 samples: black is 0, white 1, nothing is clipped."""
 UNSPECIFIED = 2

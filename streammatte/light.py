@@ -7,12 +7,15 @@ compositors: ``--linear``, plates in OpenEXR, and what is written as OpenEXR.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from streammatte.colour import (
     FLOAT,
+    LARGEST_HALF,
+    LINEAR,
     PRIMARIES_BT709,
     SRGB,
     TRANSFER_BT709,
@@ -27,8 +30,12 @@ from streammatte.convert import convert, from_rgb, to_rgb
 from streammatte.frames import Layout, Picture
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from streammatte.frames import VideoInfo
     from streammatte.options import ColourOptions
+
+    Floats = NDArray[np.float32]
 
 LIGHT = Layout("rgb", FLOAT)
 SHOWN = Layout("rgb", 16)
@@ -177,7 +184,31 @@ class Linear:
         """Return a plate in linear light as a display in standard range would show it."""
         if not picture.colour.is_linear:
             return None
-        return from_rgb(through_light(to_rgb(picture), picture.colour, SRGB), SHOWN, SRGB)
+        if picture.colour.is_wide or not picture.layout.is_float:
+            return from_rgb(through_light(to_rgb(picture), picture.colour, SRGB), SHOWN, SRGB)
+        return displayed(list(picture.planes))
+
+
+def displayed(planes: list[Floats]) -> Picture:
+    """Return linear light of BT.709's primaries as a display in standard range would show it.
+
+    Args:
+        planes: G, B and R, float32 ``[h, w]``, 1 being white. They are looked up by the bits of
+            their halves, a fifth of the work: eleven bits are enough to be looked at.
+    """
+    with np.errstate(over="ignore"):
+        codes = [_display_codes()[plane.astype(np.float16).view(np.uint16)] for plane in planes]
+    return Picture.of(codes, SHOWN, SRGB)
+
+
+@lru_cache(maxsize=1)
+def _display_codes() -> NDArray[np.uint16]:
+    """Return what a display in standard range is sent for every number of half precision."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    light = np.nan_to_num(halves, nan=0, posinf=LARGEST_HALF, neginf=-LARGEST_HALF)
+    grey = np.repeat(light[:, None], 3, axis=1)
+    shown = through_light(grey, LINEAR, SRGB)
+    return np.rint(shown[:, 0] * SHOWN.peak).astype(np.uint16)
 
 
 def with_alpha_of(picture: Picture, result: Picture) -> Picture:

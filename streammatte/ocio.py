@@ -18,7 +18,6 @@ from streammatte.colour import (
     LINEAR,
     PRIMARIES_BT709,
     PRIMARIES_BT2020,
-    SRGB,
     TRANSFER_BT709,
     TRANSFER_GAMMA22,
     TRANSFER_HLG,
@@ -28,12 +27,11 @@ from streammatte.colour import (
     UNSPECIFIED,
     Colour,
     Matrix,
-    through_light,
 )
 from streammatte.convert import convert, from_rgb, to_rgb
 from streammatte.errors import DependencyError, InputError, UsageError
 from streammatte.frames import Layout, Picture
-from streammatte.light import LIGHT, SHOWN, with_alpha_of
+from streammatte.light import LIGHT, displayed, with_alpha_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -228,7 +226,7 @@ class OcioWorking:
         if self._spaces.is_for_display(self.input) and not picture.colour.is_linear:
             return None
         rgb = self._shown.apply(to_rgb(picture))
-        return from_rgb(through_light(rgb, LINEAR, SRGB), SHOWN, SRGB)
+        return displayed([rgb[..., channel] for channel in (1, 2, 0)])
 
     @cached_property
     def _adapt(self) -> _Way:

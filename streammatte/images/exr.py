@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streammatte.colour import FLOAT, LINEAR, PRIMARIES_BT709, PRIMARIES_BT2020
+from streammatte.colour import FLOAT, LARGEST_HALF, LINEAR, PRIMARIES_BT709, PRIMARIES_BT2020
 from streammatte.errors import DependencyError, InputError, OutputError
 from streammatte.frames import Layout, Picture
 from streammatte.images import Box, Image, Layer, Manner
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Planes = dict[str, NDArray[Any]]
 
-LARGEST_HALF = 65504.0
 _STRUCTURE = {
     *("channels", "chunkCount", "compression", "dwaCompressionLevel", "zipCompressionLevel"),
     *("dataWindow", "displayWindow", "lineOrder", "tiles", "type", "version", "preview"),
@@ -260,14 +259,18 @@ def _planes(layer: Layer, *, alone: bool) -> Planes:
     A matte that is alone is white light, premultiplied, too: nothing but an A is black to people
     and no picture to many readers.
     """
-    picture, peak = layer.picture, np.float32(layer.picture.layout.peak)
+    picture, peak = layer.picture, layer.picture.layout.peak
+
+    def share(plane: NDArray[Any]) -> NDArray[Any]:
+        return plane if peak == 1 else plane / np.float32(peak)
+
     green, blue, red = picture.planes
     if layer.data:
         names = "RGBA" if alone and layer.name == "matte" else "A" if layer.name == "matte" else "Y"
-        return dict.fromkeys(names, green / peak)
-    planes = {"R": red / peak, "G": green / peak, "B": blue / peak}
+        return dict.fromkeys(names, share(green))
+    planes = {"R": share(red), "G": share(green), "B": share(blue)}
     if layer.alpha and picture.alpha is not None:
-        planes["A"] = picture.alpha / peak
+        planes["A"] = share(picture.alpha)
     return planes
 
 

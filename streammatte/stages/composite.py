@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streammatte.colour import FLOAT, black_level, white_level
+from streammatte.colour import FLOAT, LARGEST_HALF, black_level, white_level
 from streammatte.convert import convert
 from streammatte.frames import Layout, Picture
 from streammatte.light import AS_IT_IS
@@ -44,8 +44,6 @@ _BLEND = {
     "uint16": kernels.blend16,
     "float32": kernels.blend_float,
 }
-LARGEST_HALF = 65504.0
-"""What no sample of an OpenEXR file in half precision goes beyond."""
 _ALMOST = np.float32(1 - 2**-12)
 """From here on half precision has nothing but 1."""
 

@@ -21,6 +21,7 @@ from streammatte.colour import (
     Colour,
     Matrix,
     from_linear,
+    through_light,
     to_linear,
 )
 from streammatte.convert import convert, to_rgb
@@ -170,6 +171,15 @@ def test_what_is_brighter_than_white_survives_in_float_and_is_rolled_off_for_the
     green, blue, red = (plane[0, 0] / shown.layout.peak for plane in shown.planes)
     assert green == pytest.approx(0.461, abs=0.002)  # sRGB of 18 per cent
     assert 0.9 < blue < red < 1
+
+
+def test_what_is_shown_is_the_curve_to_the_precision_of_half() -> None:
+    light = np.concatenate([np.linspace(-0.1, 1.5, 3000), np.geomspace(1e-5, 1e6, 3000)])
+    plane = light.astype(np.float32).reshape(60, 100)
+    shown = Linear(LINEAR, stays=True).shown(Picture.of([plane] * 3, LIGHT, LINEAR))
+    assert shown is not None
+    exact = through_light(np.stack([plane] * 3, -1), LINEAR, SRGB)[..., 0]
+    assert np.abs(shown.planes[0] / 65535 - exact).max() < 2**-11
 
 
 def test_footage_for_a_display_is_looked_at_as_it_is() -> None:
