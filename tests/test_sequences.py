@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 import streammatte
+from streammatte.colour import to_linear
+from streammatte.convert import to_rgb
 from streammatte.errors import InputError, OutputError, UsageError
 from streammatte.options import SequenceOptions
+from streammatte.sources.video_file import VideoFile
 
 OpenImageIO = pytest.importorskip("OpenImageIO", reason="needs the extra vfx")
 OpenEXR = pytest.importorskip("OpenEXR", reason="needs the extra vfx")
@@ -490,3 +493,49 @@ def test_a_job_is_repeated_to_the_last_byte(tmp_path: Path, monkeypatch: Any) ->
     again = "render --from out/m.job.json -o again/m.####.exr -q"
     assert cli.main(again.split()) == 0
     assert content(tmp_path / "out") == content(tmp_path / "again") != {}
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "size", "aspect"),
+    [
+        ("libx264", "yuv420p", (96, 64), None),
+        ("libx264", "yuv420p10le", (96, 64), Fraction(16, 11)),
+        ("ffv1", "yuv422p10le", (95, 63), None),
+        ("ffv1", "yuv444p16le", (97, 65), None),
+        ("ffv1", "gbrp16le", (96, 64), None),
+        ("ffv1", "yuv444p", (3840, 2160), None),
+    ],
+)
+def test_footage_of_all_kinds_becomes_openexr(
+    codec: str,
+    pixel_format: str,
+    size: tuple[int, int],
+    aspect: Fraction | None,
+    tmp_path: Path,
+    clip: Callable[..., Path],
+) -> None:
+    """Half precision holds what the footage says, to the curve; alpha is the matte's."""
+    count = 1 if size[0] > 1000 else 3
+    source = clip(
+        "x.mkv", codec=codec, pixel_format=pixel_format, size=size, count=count, aspect=aspect
+    )
+    streammatte.render(
+        source,
+        tmp_path / "x.%04d.exr",
+        runtime="stub",
+        passes=["premult", "plate", "matte"],
+        sequence=SequenceOptions(multilayer=True),
+    )
+    with VideoFile(source) as file:
+        pictures = [frame.picture for frame in file.frames()]
+    for number, picture in enumerate(pictures, 1001):
+        spec, found = opened(tmp_path / f"x.{number}.exr")
+        assert (spec.width, spec.height) == (spec.full_width, spec.full_height) == size
+        assert spec.getattribute("PixelAspectRatio") == pytest.approx(float(aspect or 1))
+        at = {name: found[..., place] for place, name in enumerate(spec.channelnames)}
+        light = to_linear(to_rgb(picture, reversible=True), picture.colour)
+        solid = at["A"] == 1
+        for place, letter in enumerate("RGB"):
+            assert (at[f"plate.{letter}"] == np.float16(light[..., place])).all()
+            assert (at[letter][solid] == np.float16(light[..., place])[solid]).all()
+        assert (at["matte.A"] == at["A"]).all()
