@@ -128,6 +128,8 @@ class Report:
     corrupt_frames: int
     lost_packets: int
     dropped_frames: int
+    unit: str = "frame"
+    """What ``frames`` counts: ``frame``, or ``photograph``."""
     decoder: str = "cpu"
     """Where the footage was decoded: ``cpu``, or ``cuda`` for an NVIDIA GPU."""
     passed_over: list[str] = field(default_factory=list)

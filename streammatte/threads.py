@@ -18,10 +18,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
     from types import TracebackType
 
 T = TypeVar("T")
@@ -146,6 +146,29 @@ def in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: 
     finally:
         for future in pending:
             future.cancel()
+
+
+class _Inline(Executor):
+    """Does the work where it is asked for."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Do it, and return the result as if it had been awaited."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*arguments, **named))
+        except Exception as error:  # noqa: BLE001  it is raised where the result is asked for
+            future.set_exception(error)
+        return future
+
+
+@contextlib.contextmanager
+def pool(workers: int, name: str, *, serial: bool) -> Iterator[Executor]:
+    """Give a pool of threads; what it has not begun when the block ends is not begun any more."""
+    threads = _Inline() if serial else ThreadPoolExecutor(workers, f"streammatte-{name}")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
 
 
 def any_left() -> bool:

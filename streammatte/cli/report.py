@@ -33,8 +33,9 @@ def closing_report(report: Report, width: int | None = None) -> list[str]:
 def _headline(report: Report) -> str:
     name = one_line(report.output)
     if report.frames == 1:
-        return f"{name}: 1 frame in {report.seconds:.1f} s"
-    return f"{name}: {report.frames} frames in {report.seconds:.1f} s, {report.fps:.1f} fps"
+        return f"{name}: 1 {report.unit} in {report.seconds:.1f} s"
+    speed = f"{report.fps:.1f} {'fps' if report.unit == 'frame' else 'a second'}"
+    return f"{name}: {report.frames} {report.unit}s in {report.seconds:.1f} s, {speed}"
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
@@ -77,4 +78,4 @@ def _network(report: Report) -> str:
 def _times(report: Report) -> str:
     stages = {name: each["cpu"] for name, each in report.milliseconds.items()}
     each = ", ".join(f"{name} {cpu:.1f}" for name, cpu in stages.items())
-    return f"{sum(stages.values()):.1f} ms a frame: {each}"
+    return f"{sum(stages.values()):.1f} ms a {report.unit}: {each}"

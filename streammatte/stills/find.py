@@ -31,8 +31,8 @@ class Found:
     paths: tuple[Path, ...]
     names: tuple[Path, ...]
     """What each is called below the folder that was meant, folders included."""
-    folder: Path | None = None
-    """That folder; ``None`` for one photograph, or a list."""
+    named: Path | None = None
+    """The folder, if one was named; ``None`` for photographs, a list or a pattern."""
     alone: bool = False
     """Whether it is one photograph, named as such."""
     notes: tuple[str, ...] = ()
@@ -121,7 +121,9 @@ def _photographs(root: Path, inside: list[Path], where: Where) -> Found:
             f"{pattern} means all below"
         )
     names = tuple(path.relative_to(root) for path in paths)
-    return Found(paths, names, root, notes=tuple(notes if where == root else notes[:1]))
+    if where != root:
+        return Found(paths, names, notes=tuple(notes[:1]))
+    return Found(paths, names, root, notes=tuple(notes))
 
 
 def _root(pattern: str) -> Path:

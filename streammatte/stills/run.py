@@ -12,10 +12,8 @@ As much as is under way waits in bounded queues, so a thousand photographs take 
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -34,27 +32,25 @@ from streammatte.sinks.passes import has_alpha
 from streammatte.stages.finish import Finish
 from streammatte.stills.backdrops import Backdrops
 from streammatte.stills.find import find, is_photograph, is_several
-from streammatte.stills.finishing import Done, Failed, Finisher, Matted
+from streammatte.stills.finishing import Failed, Finisher, Matted
 from streammatte.stills.matting import Plan, Read, Reader, by_network, with_own
 from streammatte.stills.photo import ANY
 from streammatte.stills.targets import check_places, make_folders, one_task, suffix_for, tasks_for
-from streammatte.threads import Threads, in_order
+from streammatte.stills.told import Told
+from streammatte.threads import Threads, in_order, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
 
     from streammatte.frames import VideoInfo
     from streammatte.models.base import Size
     from streammatte.options import RenderOptions
-    from streammatte.pipeline import Engine, Event, Report
+    from streammatte.pipeline import Event, Report
     from streammatte.stills.find import Found, Where
     from streammatte.stills.targets import Task
 
 MOST_WORKERS = 4
 """Threads of a pool: each holds a photograph and, while it composites, several times that."""
-_NAMED = 2
-"""Photographs that a note names before it counts the others."""
 
 
 def is_wanted(
@@ -120,8 +116,6 @@ class _Run:
         options: RenderOptions,
         tell: Callable[[Event], None],
     ) -> None:
-        self._begun = self._started = time.perf_counter()
-        self._where = _told(where)
         self._found = found
         self._options = options
         self._tell = tell
@@ -137,27 +131,22 @@ class _Run:
             pass
         if options.mask_override is not None and not found.alone:
             raise UsageError("--mask-override is not for several photographs; give one at a time")
-        self._engine: Engine | None = None
-        self._first: pipeline.Start | None = None
-        self._notes = [*found.notes]
-        self._results: list[Done | Failed] = []
+        self._told = Told(where, alone=found.alone, tell=tell)
+        self._told.notes += found.notes
 
     def run(self, output: str | Path | None) -> Report:
         """Do all of it."""
         tasks, place = self._tasks(output)
         plans, failed = self._plans(tasks)
-        self._results += failed
-        self._total = len(tasks)
+        told = self._told
+        told.begin(place, self._described(tasks), len(tasks), failed)
         if not self._found.alone:
             make_folders(tasks)
-        self._place = str(place)
-        self._codec = self._described(tasks)
         try:
             self._work(plans)
         except KeyboardInterrupt as error:
-            done = sum(isinstance(each, Done) for each in self._results)
-            raise KeyboardInterrupt(f"{done} of {self._total} photographs are done") from error
-        return self._report()
+            raise KeyboardInterrupt(told.interrupted) from error
+        return told.report([*self._working.notes, *self._backdrops.notes], self._meters)
 
     def _tasks(self, output: str | Path | None) -> tuple[list[Task], Path]:
         """Return what is to be made, and where."""
@@ -171,14 +160,14 @@ class _Run:
         folder = self._folder(output)
         tasks, told = tasks_for(found, folder, options)
         left, skipped = check_places(tasks, folder, options)
-        self._notes += [*told, *skipped]
+        self._told.notes += [*told, *skipped]
         return left, folder
 
     def _folder(self, output: str | Path | None) -> Path:
         if output is None:
-            if self._found.folder is None or not Path(self._where).is_dir():
+            if self._found.named is None:
                 raise UsageError("give a folder for the results of several photographs with -o")
-            folder = self._found.folder.absolute()
+            folder = self._found.named.absolute()
             return folder.with_name(f"{folder.name}_{self._options.background.label}")
         folder = Path(output)
         if not folder.is_dir() and folder.suffix.lower() in IMAGE_EXTENSIONS:
@@ -212,8 +201,8 @@ class _Run:
     def _work(self, plans: list[Plan]) -> None:
         options, workers = self._options, min(os.cpu_count() or 1, MOST_WORKERS)
         with (
-            _pool(workers, "read", serial=options.serial) as readers,
-            _pool(workers, "finish", serial=options.serial) as finishers,
+            pool(workers, "read", serial=options.serial) as readers,
+            pool(workers, "finish", serial=options.serial) as finishers,
         ):
             reads = in_order(readers, self._read, plans, workers)
             mattes = self._matted(reads, plans)
@@ -222,8 +211,7 @@ class _Run:
                 for result in results:
                     if self._found.alone and isinstance(result, Failed):
                         raise result.error
-                    self._results.append(result)
-                    self._progress()
+                    self._told.hear(result)
 
     def _read(self, plan: Plan) -> Read | Failed:
         return self._reader.read(plan, self._meters)
@@ -243,7 +231,7 @@ class _Run:
             if isinstance(read, Failed):
                 yield read
             elif read.own:
-                self._start(read.photo.info, size, None)
+                self._told.start(read.photo.info, size, None)
                 yield with_own(read)
             else:
                 info, group = read.photo.info, chain([read], reads)
@@ -258,110 +246,10 @@ class _Run:
         wish, tell = self._options.network, self._tell
         engine = pipeline.open_engine(wish, size, lambda what: tell(pipeline.Preparing(what)))
         try:
-            self._start(info, size, engine)
+            self._told.start(info, size, engine)
             with Threads(
                 serial=self._options.serial, waiting=lambda names: tell(pipeline.Stopping(names))
             ) as threads:
                 yield from threads.ahead(by_network(reads, engine.runtime, self._meters), "matte")
         finally:
             engine.runtime.close()
-
-    def _start(self, info: VideoInfo, size: Size, engine: Engine | None) -> None:
-        """Tell that all is open, once."""
-        self._engine = self._engine or engine
-        if self._first is not None:
-            return
-        self._first = pipeline.Start(
-            input=self._where,
-            output=self._place,
-            model=engine.model.card.name if engine else "the footage's alpha",
-            runtime=engine.runtime.description if engine else "none",
-            codec=self._codec,
-            size=(info.width, info.height),
-            network_size=size,
-            frames_expected=self._total,
-        )
-        self._tell(self._first)
-        self._started = time.perf_counter()
-
-    def _progress(self) -> None:
-        count = len(self._results)
-        seconds = max(time.perf_counter() - self._started, 1e-9)
-        stage = "rendering" if count < self._total else "finishing"
-        self._tell(pipeline.Progress(count, self._total, count / seconds, stage))
-
-    def _report(self) -> Report:
-        ended = time.perf_counter()
-        done = [each for each in self._results if isinstance(each, Done)]
-        failed = [each for each in self._results if isinstance(each, Failed)]
-        engine, first = self._engine, self._first
-        used = engine.model.notes if engine else []
-        notes = [*self._notes, *used, *self._working.notes, *self._backdrops.notes]
-        return pipeline.Report(
-            input=self._where,
-            output=self._place,
-            frames=len(done),
-            seconds=round(ended - self._begun, 3),
-            fps=round(len(done) / max(ended - self._started, 1e-9), 2),
-            model=engine.model.card.name if engine else first.model if first else "none",
-            digest=engine.model.digest if engine else "",
-            runtime=engine.runtime.description if engine else "none",
-            device=engine.runtime.device if engine else "",
-            precision=engine.runtime.precision if engine else "",
-            codec=self._codec,
-            colour=", ".join(dict.fromkeys(each.colour for each in done)),
-            assumed="",
-            corrupt_frames=0,
-            lost_packets=0,
-            dropped_frames=0,
-            passed_over=engine.passed_over if engine else [],
-            notes=list(dict.fromkeys([*notes, *self._notes_on(done)])),
-            failed=sorted(str(each.error) for each in failed),
-            milliseconds=self._meters.milliseconds(len(done)),
-        )
-
-    def _notes_on(self, done: list[Done]) -> Iterator[str]:
-        """Yield what is to be told of photographs, each once, and of which."""
-        told: dict[str, list[str]] = defaultdict(list)
-        for each in done:
-            for note in dict.fromkeys(each.notes):
-                told[note].append(each.path.name)
-        for note, names in told.items():
-            yield note if self._found.alone else f"{note} ({_some(names)})"
-        if nobody := [each.path.name for each in done if not each.found]:
-            what = _some(nobody)
-            yield f"nobody was found in {what}; 'streammatte models list' says what networks know"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _told(where: Where | Sequence[Where]) -> str:
-    if isinstance(where, (str, os.PathLike)):
-        return os.fspath(where)
-    return _some([os.fspath(each) for each in where])
-
-
-class _Inline(Executor):
-    """Does the work where it is asked for."""
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Do it, and return the result as if it had been awaited."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*arguments, **named))
-        except Exception as error:  # noqa: BLE001  it is raised where the result is asked for
-            future.set_exception(error)
-        return future
-
-
-@contextmanager
-def _pool(workers: int, name: str, *, serial: bool) -> Iterator[Executor]:
-    """Give a pool of threads; what it has not begun when the block ends is not begun any more."""
-    pool = _Inline() if serial else ThreadPoolExecutor(workers, f"streammatte-{name}")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
