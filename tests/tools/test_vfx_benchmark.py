@@ -82,3 +82,22 @@ def test_ffmpegs_open_exr_has_the_matte_it_was_given(small: ModuleType, tmp_path
     (channel,) = exr.File(str(tmp_path / "shot_matte.1003.exr")).channels().values()
     matte = cv2.imread(str(media.matte), cv2.IMREAD_UNCHANGED) / 65535
     assert float(np.abs(channel.pixels - matte).max()) < 1 / 1000
+
+
+@needs_ffmpeg
+def test_ours_makes_the_open_exr_that_ffmpeg_makes(small: ModuleType, tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    media = small.make_media(tmp_path / "cache", "exr", 4)
+    one, two = tmp_path / "ours", tmp_path / "ffmpeg"
+    one.mkdir()
+    two.mkdir()
+    assert small.take_turn("exr", media, 4, one)["frames"] == 4
+    small.sample_ffmpeg("exr", media, 4, two, "exr")
+
+    def green(folder: Path) -> np.ndarray:
+        channels = exr.File(str(folder / "shot_comp.1003.exr"), separate_channels=True).channels()
+        return np.asarray(channels["G"].pixels, np.float32)
+
+    apart = np.abs(green(one) - green(two))
+    assert np.median(apart) < 0.002  # but for edges, which are cleaned of the old background
+    assert apart.mean() < 0.02
