@@ -86,12 +86,23 @@ def make_media(cache: Path, row: str, frames: int) -> Media:
     fill = f"scale={width}:{height}:flags=bicubic:force_original_aspect_ratio=increase"
     still = f"{fill},crop={width}:{height}"
     _ffmpeg(["-i", BEACH, "-vf", f"{still},format=rgb24", "-frames:v", 1, media.background])
-    light = f"{still},format=gbrp16le,format=gbrpf32le"
-    exr = ("-c:v", "exr", "-compression", "zip1", "-format", "half")
-    _ffmpeg(["-i", BEACH, "-vf", light, "-frames:v", 1, *exr, "-gamma", "0.45", media.light])
+    if row == "exr":
+        _write_light(media)
     _ffmpeg(plate_command(row, media, frames, still))
     (folder / "whole").touch()
     return media
+
+
+def _write_light(media: Media) -> None:
+    """Write the background in linear light, which ffmpeg has no words for."""
+    import OpenEXR
+
+    from streammatte.colour import SRGB, to_linear
+
+    codes = cv2.imread(str(media.background))[..., ::-1].astype(np.float32) / 255
+    light = to_linear(codes, SRGB).astype(np.float16)
+    planes = {name: np.ascontiguousarray(light[..., at]) for at, name in enumerate("RGB")}
+    OpenEXR.File({"compression": OpenEXR.ZIPS_COMPRESSION}, planes).write(str(media.light))
 
 
 def disc(width: int, height: int) -> Any:
@@ -215,7 +226,9 @@ def ffmpeg_command(row: str, media: Media, frames: int, folder: Path, encoder: s
         end = ("-map", "[o]", "-frames:v", frames, "-pix_fmt", "yuva444p10le")
         return [*begin, "-filter_complex", graph, *end, *prores]
     graph = (
-        "[2:v]scale=in_range=full:out_range=full,format=grayf32le,loop=-1:1,split[m][p];[m]format=gbrpf32le[a];"
+        # By way of 16 bits, for swscale leaves planes unwritten between grey and R'G'B' in float.
+        "[2:v]loop=-1:1,split[m][p];[m]format=gbrp16le,format=gbrpf32le[a];"
+        "[p]scale=in_range=full:out_range=full,format=grayf32le[q];"
         "[1:v]format=gbrpf32le,loop=-1:1[b];[0:v]format=gbrpf32le[f];"
         "[b][f][a]maskedmerge[o]"
     )
@@ -225,7 +238,7 @@ def ffmpeg_command(row: str, media: Media, frames: int, folder: Path, encoder: s
         *("-framerate", RATE, "-i", media.light, "-framerate", RATE, "-i", media.matte),
         *("-filter_complex", graph),
         *("-map", "[o]", "-frames:v", frames, *exr, folder / "shot_comp.%04d.exr"),
-        *("-map", "[p]", "-frames:v", frames, *exr, folder / "shot_matte.%04d.exr"),
+        *("-map", "[q]", "-frames:v", frames, *exr, folder / "shot_matte.%04d.exr"),
     ]
 
 

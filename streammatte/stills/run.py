@@ -26,7 +26,7 @@ from streammatte.meters import Meters
 from streammatte.models import load_card
 from streammatte.options import EncodeOptions
 from streammatte.sinks import default_output
-from streammatte.sinks.codecs import IMAGE_EXTENSIONS
+from streammatte.sinks.codecs import EXTENSIONS, IMAGE_EXTENSIONS
 from streammatte.sinks.image_file import described
 from streammatte.sinks.passes import has_alpha
 from streammatte.stages.finish import Finish
@@ -170,8 +170,8 @@ class _Run:
             folder = self._found.named.absolute()
             return folder.with_name(f"{folder.name}_{self._options.background.label}")
         folder = Path(output)
-        if not folder.is_dir() and folder.suffix.lower() in IMAGE_EXTENSIONS:
-            raise UsageError(f"{folder} is one image; several photographs need a folder with -o")
+        if not folder.is_dir() and folder.suffix.lower() in (*IMAGE_EXTENSIONS, *EXTENSIONS):
+            raise UsageError(f"{folder} is one file; several photographs need a folder with -o")
         return folder
 
     def _plans(self, tasks: list[Task]) -> tuple[list[Plan], list[Failed]]:

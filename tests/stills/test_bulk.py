@@ -335,6 +335,8 @@ class TestFolder:
         folder_of(tmp_path / "in", 2)
         with pytest.raises(UsageError, match="several photographs need a folder"):
             streammatte.render(tmp_path / "in", tmp_path / "out.png", **STUB)
+        with pytest.raises(UsageError, match="several photographs need a folder"):
+            streammatte.render(tmp_path / "in", tmp_path / "out.mp4", **STUB)
         (tmp_path / "empty").mkdir()
         with pytest.raises(InputError, match="has no photographs"):
             streammatte.render(tmp_path / "empty", tmp_path / "out", **STUB)
@@ -345,6 +347,20 @@ class TestFolder:
             (tmp_path / "in" / f"plate.{number}.exr").write_bytes(b"")
         with pytest.raises(InputError, match=r"plate\.%04d\.exr"):
             streammatte.render(tmp_path / "in", tmp_path / "out", **STUB)
+
+
+def test_a_job_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streammatte import cli
+
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "in", 3)
+    words = "render in -o out --bg red --out comp,matte --trim --runtime stub -q --job"
+    assert cli.main([*words.split(), "jobs.json"]) == 0
+    assert cli.main(["render", "--from", "jobs.json", "-o", "again", "-q"]) == 0
+    assert names(tmp_path / "out") == names(tmp_path / "again") != []
+    for name in names(tmp_path / "out"):
+        data = (tmp_path / "again" / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == data
 
 
 class TestAlike:
