@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
+from streammatte.cli.further import add_further
 from streammatte.options import Shadow, StillOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
 EPILOG = """\
 examples:
@@ -20,35 +20,10 @@ A folder, a pattern or several photographs go in, a folder comes out; see docs/s
 """
 
 
-class _Help(argparse.Action):
-    """Tells these options, which would make the usual help longer for most people."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        text = "stills and product shots"
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=text)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print the help and end."""
-        told = argparse.ArgumentParser(
-            prog=parser.prog,
-            usage=argparse.SUPPRESS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            description="What is asked of photographs.",
-            epilog=EPILOG,
-            add_help=False,
-        )
-        _declare(told)
-        told.print_help()
-        parser.exit()
-
-
 def add_stills(parser: argparse.ArgumentParser) -> None:
     """Declare the options, which are told by ``--help-stills`` alone."""
-    parser.add_argument("--help-stills", action=_Help)
-    told = len(parser._actions)  # noqa: SLF001  argparse shows them to nobody else
-    _declare(parser)
-    for action in parser._actions[told:]:  # noqa: SLF001
-        action.help = argparse.SUPPRESS
+    summary, description = "stills and product shots", "What is asked of photographs."
+    add_further(parser, "--help-stills", summary, description, EPILOG, _declare)
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
+from streammatte.cli.further import add_further
 from streammatte.options import (
     Alpha,
     ColourOptions,
@@ -19,7 +19,7 @@ from streammatte.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
 PURPOSES = get_args(Purpose)
 EPILOG = """\
@@ -32,35 +32,10 @@ examples:
 """
 
 
-class _Help(argparse.Action):
-    """Tells these options, which would make the usual help twice as long for most people."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        text = "passes, edges, colour, image sequences"
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=text)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print the help and end."""
-        told = argparse.ArgumentParser(
-            prog=parser.prog,
-            usage=argparse.SUPPRESS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            description="What compositors ask for.",
-            epilog=EPILOG,
-            add_help=False,
-        )
-        _declare(told)
-        told.print_help()
-        parser.exit()
-
-
 def add_vfx(parser: argparse.ArgumentParser) -> None:
     """Declare the options, which are told by ``--help-vfx`` alone."""
-    parser.add_argument("--help-vfx", action=_Help)
-    told = len(parser._actions)  # noqa: SLF001  argparse shows them to nobody else
-    _declare(parser)
-    for action in parser._actions[told:]:  # noqa: SLF001
-        action.help = argparse.SUPPRESS
+    summary, description = "passes, edges, colour, image sequences", "What compositors ask for."
+    add_further(parser, "--help-vfx", summary, description, EPILOG, _declare)
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
