@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -60,6 +61,15 @@ def settled(seen: dict[str, Any], name: str) -> list[Any]:
     return values[len(values) // 4 :]
 
 
+def own_gaps(arrivals: list[int], stalls: list[list[int]]) -> list[int]:
+    """Return the milliseconds between two pictures, less those in which the rig stood still."""
+    gaps = []
+    for before, after in itertools.pairwise(arrivals):
+        inside = (min(after, at) - max(before, at - late) for at, late in stalls)
+        gaps.append(after - before - sum(max(0, each) for each in inside))
+    return gaps
+
+
 def test_a_webcam_becomes_a_steady_virtual_camera(folder: Path) -> None:
     """Nobody is in vivid's picture, so all of it is the new background."""
     found = run(folder, "still", "60", "#c81e1e", "--mode", "320x180@30:yuyv")
@@ -68,9 +78,12 @@ def test_a_webcam_becomes_a_steady_virtual_camera(folder: Path) -> None:
     assert seen["format"] == "yuv420p"
     for corner in settled(seen, "corners"):
         assert np.abs(np.subtract(corner, RED)).max() <= 2
-    gaps = np.diff(settled(seen, "arrivals"))
+    arrivals = settled(seen, "arrivals")
+    gaps = np.diff(arrivals)
     assert gaps.mean() == pytest.approx(1000 / 30, rel=0.02)
     assert np.percentile(gaps, 99) <= 2 * 1000 / 30 + 5
+    own = own_gaps(arrivals, found["stalls"])
+    assert max(own) <= 2 * 1000 / 30 + 5, (sorted(own)[-9:], sorted(gaps)[-9:], found["stalls"])
     assert [state for _, state, _ in report["states"]][-1] == "live"
 
 
