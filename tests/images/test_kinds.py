@@ -277,6 +277,18 @@ class TestDpx:
         for mine, plane in zip(image.picture.planes, planes(depth), strict=False):
             assert (mine == plane).all()
 
+    @pytest.mark.parametrize("depth", [10, 16])
+    def test_alpha_beside_straight_colours(self, depth: int, tmp_path: Path) -> None:
+        path = written(tmp_path / "x.dpx", comp(depth))
+        spec, found = stranger(path, "uint16")
+        assert spec.channelnames == ("R", "G", "B", "A")
+        for place, plane in zip((1, 2, 0, 3), planes(depth), strict=True):
+            assert (found[..., place] >> (16 - depth) == plane).all()
+        again = own(path).picture
+        assert again.alpha is not None
+        for mine, plane in zip([*again.planes, again.alpha], planes(depth), strict=True):
+            assert (mine == plane).all()
+
     def test_8_bits_become_10(self, tmp_path: Path) -> None:
         found = own(written(tmp_path / "x.dpx", comp(8, alpha=False))).picture
         assert found.layout.depth == 10
