@@ -1,4 +1,4 @@
-"""Threads of the show: what fails is told and tried again, and none is as urgent as sending."""
+"""Threads of the show: none is as urgent as the one that sends."""
 
 from __future__ import annotations
 
@@ -34,23 +34,3 @@ def test_they_are_less_urgent_than_what_sends() -> None:
     one.join(10)
     assert found[:2] == [min(19, mine + worker.STEPS_BACK)] * 2
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
-
-
-def test_what_fails_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "PAUSE", 0.001)
-    told: list[Exception] = []
-    rounds = threading.Semaphore(0)
-
-    def fail() -> None:
-        rounds.release()
-        raise ValueError("once more")
-
-    one = Worker("test", fail, told.append, fail)
-    one.start()
-    for _ in range(4):
-        assert rounds.acquire(timeout=10)
-    one.end()
-    one.join(10)
-    assert one.begun.is_set()
-    assert len(told) >= 3
-    assert {str(error) for error in told} == {"once more"}
