@@ -7,9 +7,9 @@ Each picture of the clip has a code on the person's chest: when it was shown to 
 milliseconds of the monotonic clock, and which one it is. The reader finds both again.
 
 The rig has one processor, and that is not always there: its host has other things to do. So a
-metronome that does nothing but wake up every 5 ms, more urgent than all that the kernel schedules
+metronome that does nothing but wake up every 20 ms, more urgent than all that the kernel schedules
 fairly, notes when it was late. Who is more urgent than everybody can only be late for the rig's own
-sake. The reader is as urgent: what it finds late was sent late.
+sake.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 WEBCAM, FED, VIRTUAL = "/dev/video0", "/dev/video20", "/dev/video21"
 BITS, CELL, LEFT, TOP = 24, 10, 176, 300
 """The code: cells of so many pixels in one row; black is 0."""
-TICK, LATE = 0.005, 0.020
+TICK, LATE = 0.020, 0.020
 """Seconds of the metronome: between two ticks, and by which one is told to be late."""
 CLIP = os.environ.get("RIG_CLIP", "")
 
@@ -97,7 +97,6 @@ def feed(path: str, device: str, ready: Any, stop: Any) -> None:
 
 def look(device: str, seconds: float, found: Any) -> None:
     """Read a virtual camera, and put what was seen into a queue."""
-    be_urgent()
     end = time.monotonic() + 30
     while True:
         try:
