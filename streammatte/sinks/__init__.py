@@ -25,6 +25,7 @@ from streammatte.sinks.passes import (
     DATA_PASSES,
     Passes,
     has_alpha,
+    is_multiplied,
     is_numbered,
     of_pass,
     targets,
@@ -143,7 +144,7 @@ def _one(name: Pass, path: Path, source: Source, options: RenderOptions, info: V
                 f"--codec, --crf, --preset, --bitrate and --pix-fmt are not for {path.suffix}"
             )
         return ImageFile(path, info, alpha=alpha)
-    data, multiplied = name in DATA_PASSES, alpha and _multiplied(name, options)
+    data, multiplied = name in DATA_PASSES, alpha and is_multiplied(name, options.alpha)
     manner = Manner(alpha, data, multiplied, layer=name != "comp")
     encode = options.encode
     if len(options.passes) > 1:
@@ -171,11 +172,6 @@ def _images(
     if isinstance(source, VideoFile) and source.sound_rates:
         sink.notes.append("images hold no sound: it stays in the footage alone")
     return sink
-
-
-def _multiplied(name: Pass, options: RenderOptions) -> bool:
-    """Whether the colours of a pass with alpha are multiplied by it, in a video."""
-    return name == "premult" or options.alpha == "premult"
 
 
 def _packed(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> Sink:

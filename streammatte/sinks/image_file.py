@@ -51,7 +51,13 @@ class ImageFile(InTwoSteps):
     """Writes the one frame that it is given."""
 
     def __init__(
-        self, path: Path, info: VideoInfo, *, alpha: bool, tags: Tags | None = None
+        self,
+        path: Path,
+        info: VideoInfo,
+        *,
+        alpha: bool,
+        multiplied: bool = False,
+        tags: Tags | None = None,
     ) -> None:
         """Prepare to write ``path`` for a photograph like ``info``.
 
@@ -59,6 +65,7 @@ class ImageFile(InTwoSteps):
             path: Its name.
             info: What it is like.
             alpha: Whether it has alpha.
+            multiplied: Whether its colours are multiplied by that, which only TIFF can say.
             tags: What it says beside its pixels.
 
         Raises:
@@ -69,6 +76,7 @@ class ImageFile(InTwoSteps):
         self.bytes_expected: int | None = None
         self.path = path
         self._alpha = alpha
+        self._multiplied = multiplied
         self._tags = tags
         self._file = PartFile(path)
         self._suffix = suffix
@@ -90,7 +98,13 @@ class ImageFile(InTwoSteps):
         if self._tags is not None:
             from streammatte.stills.tagged import tagged
 
-            written = tagged(written, self._suffix, self._tags, alpha=self._alpha)
+            written = tagged(
+                written,
+                self._suffix,
+                self._tags,
+                alpha=self._alpha,
+                multiplied=self._multiplied,
+            )
         with writable(self._file.path):
             self._file.part.write_bytes(written)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from streammatte.frames import Frame, Picture, VideoInfo
-    from streammatte.options import Pass
+    from streammatte.options import Alpha, Pass
     from streammatte.sinks.base import Sink
 
 DATA_PASSES = ("matte", "confidence")
@@ -57,6 +57,11 @@ def targets(path: Path, passes: Sequence[Pass]) -> dict[Pass, Path]:
 def has_alpha(name: Pass, *, transparent: bool) -> bool:
     """Whether a pass has alpha; a comp has it if nothing is put behind."""
     return name == "premult" or (name == "comp" and transparent)
+
+
+def is_multiplied(name: Pass, alpha: Alpha | None) -> bool:
+    """Whether the colours of a pass with alpha are multiplied by it, in a video or a photograph."""
+    return name == "premult" or alpha == "premult"
 
 
 def of_pass(name: Pass, info: VideoInfo) -> VideoInfo:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streammatte.errors import InputError, StreamMatteError
 from streammatte.sinks.image_file import ImageFile, TooLargeError
-from streammatte.sinks.passes import DATA_PASSES, Passes, has_alpha, of_pass
+from streammatte.sinks.passes import DATA_PASSES, Passes, has_alpha, is_multiplied, of_pass
 from streammatte.stages import composite, refine, subject
 from streammatte.stages.finish import Finish
 from streammatte.stages.matte import LEAST_FOUND
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streammatte.options import Pass, RenderOptions
     from streammatte.sinks.base import Sink
     from streammatte.stills.backdrops import Backdrops
+    from streammatte.stills.metadata import Tags
     from streammatte.stills.photo import Photo
     from streammatte.stills.targets import Task
 
@@ -149,10 +150,21 @@ class Finisher:
         with ExitStack() as opened:
             for name, place in task.places.items():
                 alpha = has_alpha(name, transparent=transparent)
-                sink = ImageFile(place, of_pass(name, info), alpha=alpha, tags=photo.tags)
+                sink = ImageFile(
+                    place,
+                    of_pass(name, info),
+                    alpha=alpha,
+                    multiplied=is_multiplied(name, self.options.alpha),
+                    tags=_tags_of(name, photo),
+                )
                 opened.callback(sink.abandon)  # which does nothing once it has its name
                 sinks[name] = sink
             alone = len(sinks) == 1 and not any(name in DATA_PASSES for name in sinks)
             with next(iter(sinks.values())) if alone else Passes(sinks) as whole:
                 whole.write(frame)
             notes += whole.notes
+
+
+def _tags_of(name: Pass, photo: Photo) -> Tags:
+    """Return what a pass says: a matte is no colour, so no profile may be applied to it."""
+    return replace(photo.tags, profile=b"") if name in DATA_PASSES else photo.tags

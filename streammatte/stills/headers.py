@@ -1,7 +1,11 @@
 """What kind of photograph a file is, how large, and what it says beside its pixels.
 
-Told by the first bytes, whatever the file is called. Read by own code, so that it needs no package
-besides OpenCV; only HEIC, HEIF and AVIF need Pillow.
+Told by the first bytes, whatever the file is called. Read by own code, which looks at no pixel and
+needs no package; only HEIC, HEIF and AVIF need Pillow.
+
+OpenCV's ``imdecodeWithMetadata`` and ``imencodeWithMetadata`` would not do (5.0.0): they decode the
+whole picture to tell its size, know no resolution, say nothing of TIFF and write nothing to it, and
+write no JPEG at all if the profile does not fit into one segment, of 64 KB.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 import mmap
 import struct
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from streammatte.errors import InputError
@@ -43,6 +47,12 @@ class Header:
     """As they are stored: the orientation among them."""
     ink: bool = False
     """Whether its pixels are cyan, magenta, yellow and black."""
+    by_pillow: bool = False
+    """Whether only Pillow decodes it."""
+    multiplied: bool = False
+    """Whether its colours are multiplied by its alpha."""
+    moves: bool = False
+    """Whether it is an animation."""
 
     @property
     def orientation(self) -> int:
@@ -100,28 +110,47 @@ def header_of(path: Path, data: Bytes) -> Header:
 
         return header_by_pillow(path, kind)
     try:
-        found = _frame_of(kind, data)
+        found = _stored(kind, data)
     except struct.error:
         found = None
     if found is None:
         raise InputError(f"{path} is damaged: not even its size can be read; copy it again")
-    width, height, ink, tags = found
-    if orientation(tags.exif) >= _TURNED:
-        width, height = height, width
-    return Header(kind, width, height, tags, ink)
+    return upright(found)
 
 
-def _frame_of(kind: Kind, data: Bytes) -> tuple[int, int, bool, Tags] | None:
-    """Return stored width and height, whether it is ink, and the tags."""
+def upright(header: Header) -> Header:
+    """Return a header with the size that the picture has when it is upright."""
+    if header.orientation < _TURNED:
+        return header
+    return replace(header, width=header.height, height=header.width)
+
+
+def _stored(kind: Kind, data: Bytes) -> Header | None:
+    """Return what a photograph says, its size as it is stored; ``None`` if it has none."""
     if kind == "jpeg":
         frame = jpeg.frame_of(data)
-        return frame and (frame[0], frame[1], frame[2] == 4, jpeg.tags_of(data))  # noqa: PLR2004
+        ink = frame is not None and frame[2] == 4  # noqa: PLR2004
+        return frame and Header(kind, frame[0], frame[1], jpeg.tags_of(data), ink, by_pillow=ink)
     if kind == "tiff":
-        told = tiff.frame_of(data)
-        return told and (*told, tiff.tags_of(data))
+        return _stored_tiff(data)
     if kind == "bmp":
         width, height = struct.unpack_from("<ii", data, 18)
-        return width, abs(height), False, Tags()
+        return Header(kind, width, abs(height), Tags())
     own = png if kind == "png" else webp
     size = own.size_of(data)
-    return size and (*size, False, own.tags_of(data))
+    return size and Header(kind, size[0], size[1], own.tags_of(data), moves=own.moves(data))
+
+
+def _stored_tiff(data: Bytes) -> Header | None:
+    told = tiff.frame_of(data)
+    if told is None:
+        return None
+    return Header(
+        "tiff",
+        told.width,
+        told.height,
+        tiff.tags_of(data),
+        told.ink,
+        by_pillow=told.ink or told.rare,
+        multiplied=told.multiplied,
+    )

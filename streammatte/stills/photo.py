@@ -1,7 +1,7 @@
 """A photograph, decoded: upright R, G and B in 8 or 16 bits, and what it says beside them.
 
 JPEG, PNG, WebP and BMP are decoded by OpenCV; TIFF, whose alpha OpenCV multiplies into the
-colours, and what is damaged by FFmpeg; HEIC, AVIF and CMYK by Pillow.
+colours, and what is damaged by FFmpeg; HEIC, AVIF, CMYK and TIFF packed as JPEG by Pillow.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_photo(path: Path) -> Photo:
         header = header_of(path, data)
         notes: list[str] = []
         picture = None
-        if header.ink or header.kind in ("heif", "avif"):
+        if header.by_pillow:
             from streammatte.stills.pillow import decoded_by_pillow
 
             pixels, header = decoded_by_pillow(path, header, notes)
@@ -87,6 +87,10 @@ def read_photo(path: Path) -> Photo:
             picture = _by_opencv(np.frombuffer(data, np.uint8), header.orientation)
     if picture is None:
         picture = _by_ffmpeg(path, notes)
+        if header.multiplied:
+            picture = _divided(picture)
+    if header.moves:
+        notes.append("it is an animation, of which the first picture was taken")
     return Photo(path, *_framed(path, picture), _carried(header, notes), notes)
 
 
@@ -113,6 +117,16 @@ def _by_ffmpeg(path: Path, notes: list[str]) -> Picture:
         notes.append("it is damaged, and was decoded as far as possible")
     layout = Layout("rgb", 8 if picture.layout.depth == 8 else 16, alpha=picture.alpha is not None)  # noqa: PLR2004
     return convert(picture, layout, SRGB)
+
+
+def _divided(picture: Picture) -> Picture:
+    """Return a picture whose colours were multiplied by its alpha as if they had not been."""
+    if picture.alpha is None:
+        return picture
+    peak = picture.layout.peak
+    by = peak / np.maximum(picture.alpha, 1).astype(np.float32)
+    planes = [np.minimum(np.rint(plane * by), peak).astype(plane.dtype) for plane in picture.planes]
+    return Picture.of([*planes, picture.alpha], picture.layout, picture.colour)
 
 
 def turned(pixels: Samples, orientation: int) -> Samples:

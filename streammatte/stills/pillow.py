@@ -1,4 +1,4 @@
-"""What only Pillow reads, the one file that knows it: HEIC, HEIF, AVIF, CMYK; and profiles.
+"""What only Pillow reads, the one file that knows it: HEIC, AVIF, CMYK, some TIFF; and profiles.
 
 It comes with the extra ``stills``.
 """
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     from streammatte.stills.headers import Header, Kind
 
+    Pixels = NDArray[np.uint8 | np.uint16]
+
+
+_HEAD = 1 << 16
+"""Bytes in which a container says what its pictures are like."""
+
 
 @contextmanager
 def _opened(path: Path, what: str) -> Iterator[Any]:
@@ -37,7 +43,8 @@ def _opened(path: Path, what: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():  # of its size, which is for web servers to worry about
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            # Not by its name: Pillow (13.0) would map it, and garble TIFF that is to be turned.
+            with path.open("rb") as file, Image.open(file) as image:
                 yield image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         if isinstance(error, UnidentifiedImageError):
@@ -58,13 +65,16 @@ def _missing(what: str, package: str) -> DependencyError:
 
 
 def header_by_pillow(path: Path, kind: Kind) -> Header:
-    """Read what a HEIC, HEIF or AVIF photograph says; it is decoded upright.
+    """Read what a HEIC, HEIF or AVIF photograph says.
+
+    HEIC is turned by the library, which says so in EXIF. AVIF is not: EXIF has what its container
+    says, whatever was in it.
 
     Raises:
         InputError: if it is damaged.
         DependencyError: if Pillow or pillow-heif is missing.
     """
-    from streammatte.stills.headers import Header
+    from streammatte.stills.headers import Header, upright
 
     with _opened(path, "HEIC" if kind == "heif" else "AVIF") as image:
         told = image.info
@@ -73,12 +83,10 @@ def header_by_pillow(path: Path, kind: Kind) -> Header:
         sides = (float(dpi[0]), float(dpi[1])) if dpi and all(dpi) else None
         width, height = image.size
         tags = Tags(exif, bytes(told.get("icc_profile") or b""), sides)
-        return Header(kind, width, height, tags)
+        return upright(Header(kind, width, height, tags, by_pillow=True))
 
 
-def decoded_by_pillow(
-    path: Path, header: Header, notes: list[str]
-) -> tuple[NDArray[np.uint8 | np.uint16], Header]:
+def decoded_by_pillow(path: Path, header: Header, notes: list[str]) -> tuple[Pixels, Header]:
     """Decode a photograph.
 
     Args:
@@ -95,16 +103,38 @@ def decoded_by_pillow(
     """
     if header.kind == "heif":
         return _by_heif(path), header
+    if header.kind == "avif" and _is_deep(path):
+        notes.append("it has more than 8 bits a sample, of which AVIF is read as 8")
     with _opened(path, "CMYK" if header.ink else header.kind.upper()) as image:
-        if not header.ink:
-            mode = "RGBA" if image.mode.endswith("A") else "RGB"
-            return _swapped(np.asarray(image.convert(mode))), header
-        notes.append("its cyan, magenta, yellow and black were converted to sRGB")
-        rgb = _from_ink(image, header.tags.profile)
+        if header.ink:
+            notes.append("its cyan, magenta, yellow and black were converted to sRGB")
+            pixels: Pixels = _swapped(np.asarray(_from_ink(image, header.tags.profile)))
+            header = replace(header, tags=replace(header.tags, profile=b""))
+        else:
+            pixels = _plain(image)
+    if header.kind == "tiff":  # which Pillow turns as it loads it
+        return pixels, header
     from streammatte.stills.photo import turned
 
-    pixels = turned(_swapped(np.asarray(rgb)), header.orientation)
-    return pixels, replace(header, tags=replace(header.tags, profile=b""))
+    return turned(pixels, header.orientation), header
+
+
+def _is_deep(path: Path) -> bool:
+    """Whether an AVIF has 10 or 12 bits a sample, which Pillow does not tell."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    at = head.find(b"av1C")  # its third byte: tier, whether it is deep, and more
+    return 0 <= at < len(head) - 6 and bool(head[at + 6] & 0x40)
+
+
+def _plain(image: Any) -> Pixels:
+    """Return pixels of grey, or of B, G, R[, A]; their alpha, if any, is not in their colours."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a sample are too many; convert it to 16")
+    mode = "RGBA" if image.mode.endswith(("A", "a")) else "RGB"
+    return _swapped(np.asarray(image.convert(mode)))
 
 
 def _from_ink(image: Any, profile: bytes) -> Any:
@@ -120,7 +150,7 @@ def _from_ink(image: Any, profile: bytes) -> Any:
     return image.convert("RGB")
 
 
-def _by_heif(path: Path) -> NDArray[np.uint8 | np.uint16]:
+def _by_heif(path: Path) -> Pixels:
     """Decode HEIC, of more than 8 bits to 16."""
     with _opened(path, "HEIC"):
         import pillow_heif

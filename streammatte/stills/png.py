@@ -38,6 +38,14 @@ def size_of(data: Bytes) -> tuple[int, int] | None:
     return width, height
 
 
+def moves(data: Bytes) -> bool:
+    """Whether it is an animation."""
+    for name, _, _ in chunks(data):
+        if name in (b"acTL", b"IDAT"):
+            return name == b"acTL"
+    return False
+
+
 def tags_of(data: Bytes) -> Tags:
     """Return what the file says beside its pixels."""
     exif, profile, dpi = b"", b"", None

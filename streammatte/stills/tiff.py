@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streammatte.stills import ifd
 from streammatte.stills.ifd import EXIF_DIRECTORY, GPS_DIRECTORY, Directory, Entry
@@ -13,13 +13,28 @@ from streammatte.stills.metadata import Tags
 if TYPE_CHECKING:
     from streammatte.stills.headers import Bytes
 
-_WIDTH, _HEIGHT, _INK = 256, 257, 262
+_WIDTH, _HEIGHT, _PACKED, _INK = 256, 257, 259, 262
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 """What the picture shows, camera, its model, program, time, artist, copyright."""
 _ACROSS, _DOWN, _UNIT, _PROFILE = 282, 283, 296, 34675
 _CMYK = 5
-_ALPHA, _STRAIGHT = 338, 2
+_ALPHA, _MULTIPLIED, _STRAIGHT = 338, 1, 2
+_PLAINLY_PACKED = (0, 1, 5, 8, 32773, 32946)
+"""Kinds of compression that FFmpeg undoes: none, LZW, Deflate, PackBits. JPEG it makes black."""
 _SHORT, _RATIONAL, _BYTES = 3, 5, 7
+
+
+class Frame(NamedTuple):
+    """What a file says of its pixels."""
+
+    width: int
+    height: int
+    ink: bool
+    """Whether they are for print (CMYK)."""
+    rare: bool
+    """Whether they are packed as JPEG, or in another way that FFmpeg does not undo."""
+    multiplied: bool
+    """Whether their colours are multiplied by their alpha."""
 
 
 def _first(entry: Entry | None, order: str) -> int:
@@ -28,11 +43,15 @@ def _first(entry: Entry | None, order: str) -> int:
     return int(struct.unpack_from(order + ("H" if entry.kind == _SHORT else "I"), entry.data)[0])
 
 
-def frame_of(data: Bytes) -> tuple[int, int, bool] | None:
-    """Return width, height and whether it is for print (CMYK); ``None`` if it does not say."""
+def frame_of(data: Bytes) -> Frame | None:
+    """Return what the file says of its pixels; ``None`` if it has no size."""
     order, entries = ifd.order_of(data), ifd.read(data).entries
-    width, height = (_first(entries.get(tag), order) for tag in (_WIDTH, _HEIGHT))
-    return (width, height, _first(entries.get(_INK), order) == _CMYK) if width and height else None
+    told = (_WIDTH, _HEIGHT, _INK, _PACKED, _ALPHA)
+    width, height, ink, packed, alpha = (_first(entries.get(tag), order) for tag in told)
+    if not (width and height):
+        return None
+    rare = packed not in _PLAINLY_PACKED
+    return Frame(width, height, ink == _CMYK, rare, alpha == _MULTIPLIED)
 
 
 def tags_of(data: Bytes) -> Tags:
@@ -64,13 +83,14 @@ def _dpi(directory: Directory, order: str) -> tuple[float, float] | None:
     return (sides[0], sides[1]) if unit in (2, 3) and all(sides) else None
 
 
-def tagged(content: bytes, tags: Tags, *, alpha: bool = False) -> bytes:
+def tagged(content: bytes, tags: Tags, *, alpha: bool = False, multiplied: bool = False) -> bytes:
     """Return a TIFF, as OpenCV writes it, that says what ``tags`` does.
 
     Args:
         content: The file.
         tags: What it is to say.
-        alpha: Whether its fourth channel is a straight alpha, which OpenCV does not say.
+        alpha: Whether its fourth channel is an alpha, which OpenCV does not say.
+        multiplied: Whether its colours are multiplied by that.
     """
     order = ifd.order_of(content)
     if not order:
@@ -90,7 +110,8 @@ def tagged(content: bytes, tags: Tags, *, alpha: bool = False) -> bytes:
             own.entries[tag] = Entry(_RATIONAL, 1, value)
         own.entries[_UNIT] = Entry(_SHORT, 1, struct.pack(order + "H", 2))
     if alpha:
-        own.entries[_ALPHA] = Entry(_SHORT, 1, struct.pack(order + "H", _STRAIGHT))
+        kind = _MULTIPLIED if multiplied else _STRAIGHT
+        own.entries[_ALPHA] = Entry(_SHORT, 1, struct.pack(order + "H", kind))
     at = len(content) + len(content) % 2
     head = content[:4] + struct.pack(order + "I", at) + content[8:]
     return head.ljust(at, b"\0") + ifd.write(own, order, at)

@@ -42,7 +42,8 @@ def size_of(data: Bytes) -> tuple[int, int] | None:
 
 def moves(data: Bytes) -> bool:
     """Whether it is an animation."""
-    return any(name == b"VP8X" and content[0] & _MOVES for name, content in chunks(data))
+    name, content = next(chunks(data), (b"", b""))
+    return name == b"VP8X" and bool(content[:1]) and bool(content[0] & _MOVES)
 
 
 def tags_of(data: Bytes) -> Tags:
