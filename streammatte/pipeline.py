@@ -70,6 +70,8 @@ class Start:
     frames_expected: int | None
     bytes_expected: int | None = None
     """About how large the result will be, sound apart; ``None`` if nobody knows."""
+    unit: str = "frame"
+    """What ``frames_expected`` counts: ``frame``, or ``photograph``."""
 
 
 @dataclass(frozen=True)

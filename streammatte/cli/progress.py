@@ -25,7 +25,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streammatte.cli import console
-from streammatte.cli.report import closing_report
+from streammatte.cli.report import a_second, closing_report
 from streammatte.errors import OutputError
 
 if TYPE_CHECKING:
@@ -202,10 +202,11 @@ class Line:
         if now is None:
             return ["starting", elapsed, engine]
         if now.stage != "rendering":
-            return [now.stage, f"{now.frames} frames", elapsed, engine]
+            return [now.stage, f"{now.frames} {self._start.unit}s", elapsed, engine]
+        speed = f"{now.fps:.1f} {a_second(self._start.unit)}"
         if share is None:
-            return ["rendering", f"{now.frames} frames", f"{now.fps:.1f} fps", elapsed, engine]
-        counts = [f"{share:3.0%}", f"{now.frames}/{now.frames_expected}", f"{now.fps:.1f} fps"]
+            return ["rendering", f"{now.frames} {self._start.unit}s", speed, elapsed, engine]
+        counts = [f"{share:3.0%}", f"{now.frames}/{now.frames_expected}", speed]
         return ["rendering", *counts, f"{clock(self._seconds_left())} left", *size, engine]
 
     def _seconds_left(self) -> float:

@@ -34,8 +34,13 @@ def _headline(report: Report) -> str:
     name = one_line(report.output)
     if report.frames == 1:
         return f"{name}: 1 {report.unit} in {report.seconds:.1f} s"
-    speed = f"{report.fps:.1f} {'fps' if report.unit == 'frame' else 'a second'}"
+    speed = f"{report.fps:.1f} {a_second(report.unit)}"
     return f"{name}: {report.frames} {report.unit}s in {report.seconds:.1f} s, {speed}"
+
+
+def a_second(unit: str) -> str:
+    """Return how a number of frames, or of photographs, a second is called."""
+    return "fps" if unit == "frame" else "a second"
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from streammatte.stages import matte
 from streammatte.stills.finishing import Failed, Matted
 from streammatte.stills.headers import header_of, mapped
 from streammatte.stills.photo import read_photo
+from streammatte.stills.sight import as_srgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +47,9 @@ class Read:
     plan: Plan
     photo: Photo
     view: NDArray[np.uint8]
-    """What the network sees: uint8 R'G'B' ``[h, w, 3]``."""
+    """As small as the network wants it: uint8 R'G'B' ``[h, w, 3]``."""
+    shown: NDArray[np.uint8]
+    """The same, in the colours that the network knows."""
     own: bool
     """Whether it brings a matte along."""
 
@@ -87,7 +90,10 @@ class Reader:
             photo = replace(photo, frame=replace(photo.frame, shown=shown))
         with meters.measure("network input"):
             view = photo.frame.looks.view(*plan.size, VideoReformatter())
-        return Read(plan, photo, view, matte.brings_matte(photo.frame.picture))
+            own = matte.brings_matte(photo.frame.picture)
+            profile = b"" if own or shown is not None else photo.tags.profile
+            seen = as_srgb(view, profile, photo.notes)
+        return Read(plan, photo, view, seen, own)
 
 
 def with_own(read: Read) -> Matted:
@@ -115,12 +121,12 @@ def by_network(
                 aside.append(with_own(read))
             else:
                 waiting.append(read)
-                yield read.photo.frame, read.view
+                yield read.photo.frame, read.shown
             del read
 
     for found in matte.seen(viewed(), network, meters):
         seen = waiting.popleft()
-        yield Matted(seen.plan.task, seen.photo, found, own=False)
+        yield Matted(seen.plan.task, seen.photo, replace(found, view=seen.view), own=False)
         del seen, found
         while aside:
             yield aside.popleft()

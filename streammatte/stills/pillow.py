@@ -179,7 +179,7 @@ def converter(source: bytes, target: bytes) -> Any:
     try:
         from PIL import Image, ImageCms
     except ImportError as error:
-        raise _missing("a background in a photograph's colour profile", "Pillow") from error
+        raise _missing("converting colour profiles", "Pillow") from error
 
     def opened(profile: bytes) -> Any:
         if profile:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streammatte.pipeline import Engine, Event, Report
     from streammatte.stills.find import Where
 
+UNIT = "photograph"
 _NAMED = 2
 """Photographs that a note names before it counts the others."""
 
@@ -81,6 +82,7 @@ class Told:
             size=(info.width, info.height),
             network_size=size,
             frames_expected=self._total,
+            unit=UNIT,
         )
         self._tell(self._first)
         self._started = time.perf_counter()
@@ -118,7 +120,7 @@ class Told:
             input=self._where,
             output=self._place,
             frames=len(done),
-            unit="photograph",
+            unit=UNIT,
             seconds=round(ended - self._begun, 3),
             fps=round(len(done) / max(ended - self._started, 1e-9), 2),
             model=engine.model.card.name if engine else named,

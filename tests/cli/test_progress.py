@@ -94,6 +94,15 @@ def test_what_the_line_says() -> None:
     assert "############------------  50%" in drawn(line_at(600), 140, ascii_only=True)
 
 
+def test_photographs_are_called_so() -> None:
+    line = Line()
+    line.hear(replace(START, unit="photograph", frames_expected=100))
+    line.hear(Progress(50, 100, 4.5, "rendering"))
+    assert "50/100  4.5 a second" in drawn(line, 140)
+    line.hear(Progress(100, 100, 4.5, "finishing"))
+    assert drawn(line, 140).startswith("finishing  100 photographs")
+
+
 def test_a_large_result_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
     large = replace(START, bytes_expected=int(3.4 * 2**30))
     line = line_at(600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -395,6 +396,7 @@ def test_interrupted_it_leaves_whole_files_and_goes_on(how: signal.Signals, tmp_
     assert "Traceback" not in told
     done = names(tmp_path / "out")
     assert 3 <= len(done) < 40
+    assert re.search(r"[0-9]+ of 40 photographs are done", told), told
     for name in done:
         assert cv2.imread(str(tmp_path / "out" / name)).shape == (600, 800, 3)
     again = subprocess.run([*line, "--skip-existing"], check=False, capture_output=True, text=True)

@@ -168,6 +168,40 @@ class TestProfiles:
         streammatte.render(tmp_path / "a.jpg", tmp_path / f"o{suffix}", **STUB)
         assert opened(tmp_path / f"o{suffix}").info["icc_profile"] == large
 
+    def test_the_network_sees_what_people_see(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same colours in two profiles are one picture to it; results keep their samples."""
+        from streammatte.runtimes.stub import Stub
+
+        seen: list[NDArray[np.uint8]] = []
+        infer = Stub.infer
+
+        def looked(self: Stub, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+            seen.append(frames.copy())
+            return infer(self, frames)
+
+        monkeypatch.setattr(Stub, "infer", looked)
+        there, back = (io.BytesIO(each) for each in (wide(), profile()))
+        plain = scene() // 2 + 60  # which both can show
+        in_wide = ImageCms.profileToProfile(Image.fromarray(plain), back, there)
+        save(tmp_path / "plain.png", plain, icc_profile=profile())
+        save(tmp_path / "wide.png", np.asarray(in_wide), icc_profile=wide())
+        assert np.abs(np.asarray(in_wide).astype(int) - plain).max() > 10
+        for name in ("plain", "wide"):
+            out = tmp_path / f"o_{name}.png"
+            streammatte.render(tmp_path / f"{name}.png", out, passes=["plate"], runtime="stub")
+        assert np.abs(seen[0].astype(int) - seen[1]).max() <= 3
+        assert (np.asarray(opened(tmp_path / "o_wide.png").convert("RGB")) == in_wide).all()
+
+    def test_a_profile_that_cannot_be_used_is_said(self, tmp_path: Path) -> None:
+        hurt = profile()[:128] + bytes(300)
+        save(tmp_path / "a.png", icc_profile=hurt)
+        report = streammatte.render(
+            tmp_path / "a.png", tmp_path / "o.png", bg="transparent", runtime="stub"
+        )
+        assert any("as if they were sRGB" in note for note in report.notes)
+
     def test_a_matte_has_none(self, tmp_path: Path) -> None:
         save(tmp_path / "a.jpg", icc_profile=wide(), dpi=(300, 300))
         streammatte.render(tmp_path / "a.jpg", tmp_path / "o.png", passes=["matte", "fgr"], **STUB)
