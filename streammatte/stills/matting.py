@@ -57,13 +57,16 @@ class Read:
 class Reader:
     """Decodes photographs and scales them for the network; may be asked from several threads."""
 
-    def __init__(self, options: RenderOptions, card: ModelCard, working: Working) -> None:
+    def __init__(
+        self, options: RenderOptions, card: ModelCard, working: Working, meters: Meters
+    ) -> None:
         wish = options.network
         self._side = wish.size
         if options.matte.quality == "live":
             self._side = wish.size or card.quick_side
         self._card = card
         self._working = working
+        self._meters = meters
 
     def plan(self, task: Task) -> Plan | Failed:
         """Look at a photograph's head.
@@ -78,17 +81,17 @@ class Reader:
             return Failed(task.path, error)
         return Plan(task, self._card.input_size(header.width, header.height, self._side))
 
-    def read(self, plan: Plan, meters: Meters) -> Read | Failed:
+    def read(self, plan: Plan) -> Read | Failed:
         """Decode a photograph."""
         try:
-            with meters.measure("decode"):
+            with self._meters.measure("decode"):
                 photo = read_photo(plan.task.path)
         except (InputError, DependencyError) as error:
             return Failed(plan.task.path, error)
         shown = self._working.shown(photo.frame.picture)
         if shown is not None:
             photo = replace(photo, frame=replace(photo.frame, shown=shown))
-        with meters.measure("network input"):
+        with self._meters.measure("network input"):
             view = photo.frame.looks.view(*plan.size, VideoReformatter())
             own = matte.brings_matte(photo.frame.picture)
             profile = b"" if own or shown is not None else photo.tags.profile

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streammatte.errors import OutputError, UsageError
+from streammatte.sinks import default_output
 from streammatte.sinks.base import check_target, writable
-from streammatte.sinks.codecs import IMAGE_EXTENSIONS
-from streammatte.sinks.passes import targets
+from streammatte.sinks.codecs import EXTENSIONS, IMAGE_EXTENSIONS
+from streammatte.sinks.image_file import described
+from streammatte.sinks.passes import has_alpha, targets
+from streammatte.stills.photo import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,67 @@ class Task:
 
     path: Path
     places: Mapping[Pass, Path]
+
+
+class Wanted(NamedTuple):
+    """What is to be made."""
+
+    tasks: list[Task]
+    place: Path
+    """The folder, or the only result."""
+    notes: list[str]
+    """What is to be told of it."""
+
+
+def wanted(found: Found, output: str | Path | None, options: RenderOptions) -> Wanted:
+    """Decide where all results go, before any work is done.
+
+    Args:
+        found: The photographs.
+        output: The folder, or the result of the only one; ``None`` for a name beside them.
+        options: What is made of them.
+
+    Raises:
+        UsageError: if that would replace what is read, or is one file for several.
+        OutputError: if results are there already, and may be neither replaced nor left alone.
+    """
+    if not found.alone:
+        folder = _folder(found, output, options)
+        tasks, told = tasks_for(found, folder, options)
+        left, skipped = check_places(tasks, folder, options)
+        return Wanted(left, folder, [*told, *skipped])
+    (path,) = found.paths
+    if output is None:
+        usual = default_output(replace(ANY, path=path), options)
+        output = usual.with_suffix(suffix_for(path, options))
+    return Wanted([one_task(path, Path(output), options)], Path(output), [])
+
+
+def _folder(found: Found, output: str | Path | None, options: RenderOptions) -> Path:
+    if output is None:
+        if found.named is None:
+            raise UsageError("give a folder for the results of several photographs with -o")
+        folder = found.named.absolute()
+        return folder.with_name(f"{folder.name}_{options.background.label}")
+    folder = Path(output)
+    if not folder.is_dir() and folder.suffix.lower() in (*IMAGE_EXTENSIONS, *EXTENSIONS):
+        raise UsageError(f"{folder} is one file; several photographs need a folder with -o")
+    return folder
+
+
+def in_words(tasks: list[Task], options: RenderOptions) -> str:
+    """Return what results are.
+
+    Raises:
+        UsageError: if a kind of file cannot hold them.
+    """
+    transparent = options.background.kind == "transparent"
+    words = dict.fromkeys(
+        described(place, alpha=has_alpha(name, transparent=transparent))
+        for task in tasks
+        for name, place in task.places.items()
+    )
+    return ", ".join(words)
 
 
 def suffix_for(path: Path, options: RenderOptions) -> str:

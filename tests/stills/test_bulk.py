@@ -263,7 +263,7 @@ class TestFolder:
             ({"codec": "h264"}, "not for images"),
             ({"start": 1}, "-ss, -to and -t cut videos"),
             ({"purpose": "web"}, "--for web is not for several photographs"),
-            ({"mask_override": "fix.png"}, "fix.png"),
+            ({"mask_override": "fix.png"}, "--mask-override is not for several photographs"),
         ],
     )
     def test_what_is_for_videos(self, options: Any, message: str, tmp_path: Path) -> None:
