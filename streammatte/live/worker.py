@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,9 +10,6 @@ if TYPE_CHECKING:
 
 PAUSE = 0.1
 """Seconds after a round that failed."""
-STEPS_BACK = 5
-"""By how much less urgent than the thread that sends: a tenth of a second of network must not make
-a picture late. What runtimes start on these threads inherits it."""
 
 
 class Worker(threading.Thread):
@@ -50,7 +44,6 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Go round until told to end."""
-        _stand_back()
         try:
             self._begin()
         except Exception as error:  # noqa: BLE001  likewise
@@ -66,12 +59,3 @@ class Worker(threading.Thread):
     def end(self) -> None:
         """Let the round that goes on be the last one."""
         self.ending.set()
-
-
-def _stand_back() -> None:
-    """Make this thread less urgent; only on Linux do threads have an urgency of their own."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            thread = threading.get_native_id()
-            urgency = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, urgency + STEPS_BACK)
