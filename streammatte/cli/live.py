@@ -158,9 +158,13 @@ def run(arguments: argparse.Namespace) -> int:
     own_process()
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
 
+        begun = False
+
         def tell(event: Event) -> None:
+            nonlocal begun
             told.tell(event)
-            if isinstance(event, Entered) and event.state == "live":
+            if isinstance(event, Entered) and event.state == "live" and not begun:
+                begun = True  # once: what is garbage by chance stays for good
                 settled()
 
         report = live(options, tell, told.keys)
