@@ -29,7 +29,7 @@ _WORK = 400
 """Pixels of the subject's longer side at which it is made: it is soft, so more show nothing."""
 _CONTACT, _FLAT = 0.3, 0.1
 """The part of the subject, from below, that touches the ground, and how flat it is pressed."""
-_CONTACT_BLUR, _DROP_BLUR = 0.012, 0.03
+_CONTACT_BLUR, _DROP_BLUR = 0.015, 0.035
 """Standard deviations, as shares of the subject's longer side."""
 _DROP, _DROP_SHARE = 0.02, 0.45
 """How far down the wide part lies, and how dark it is beside the other one."""
@@ -58,11 +58,15 @@ def shadow(alpha: Floats, subject: Box, opacity: float) -> Floats:
 
 
 def _pressed(alpha: Floats, subject: Box, scale: float) -> Floats:
-    """Press the lowest part of the subject flat, around the line it stands on."""
+    """Press the lowest part of the subject flat, around the line it stands on.
+
+    What is higher up throws less: a round foot would stand on a slab otherwise.
+    """
     ground = subject.bottom * scale
-    top = ground - _CONTACT * subject.height * scale
-    part = alpha.copy()
-    part[: max(0, int(top))] = 0
+    high = _CONTACT * subject.height * scale
+    rows = np.arange(alpha.shape[0], dtype=np.float32) + np.float32(0.5)
+    near = np.clip(1 - (ground - rows) / np.float32(high), 0, 1)
+    part = alpha * near[:, None]
     # What is at y comes to ground + FLAT * (y - ground), half of it in front of the line.
     shift = ground * (1 - _FLAT) + _FLAT * _CONTACT * subject.height * scale / 2
     flat = np.array([[1, 0, 0], [0, _FLAT, shift]], np.float32)

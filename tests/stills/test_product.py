@@ -108,6 +108,20 @@ def test_a_shadow_is_dark_below_and_leaves_the_product_alone(product: Path, bg: 
     assert (soft[0] == plain[0]).all()  # it ends before the picture does
 
 
+def test_a_round_foot_stands_on_no_slab(tmp_path: Path) -> None:
+    """Below the corners of a body, where it does not touch the ground, it is lighter."""
+    rgba = np.zeros((300, 300, 4), np.uint8)
+    rgba[50:230, 50:250] = 255
+    cv2.ellipse(rgba, (150, 230), (100, 30), 0, 0, 180, (255, 255, 255, 255), -1)
+    path = tmp_path / "mug.png"
+    cv2.imwrite(str(path), rgba)
+    taken = 255 - made(path, bg="#ffffff", shadow="soft").astype(int)[262, :, 0]
+    foot, left, right = taken[150], taken[55], taken[245]
+    assert foot > 50
+    assert left < foot / 2
+    assert right < foot / 2
+
+
 def test_light_is_taken_away_as_light(product: Path, tmp_path: Path) -> None:
     """In linear light, half of it is left where half is taken, not half of the code."""
     from streammatte.options import ColourOptions
