@@ -87,8 +87,10 @@ def render(
     """Put a new background behind the subject of a video or a photograph.
 
     Args:
-        footage: What to read: a video, a photograph, or an image sequence as ``plate.%04d.exr``.
-        output: What to write; ``None`` for a name beside the footage, such as ``talk_beach.mp4``.
+        footage: What to read: a video, a photograph, or an image sequence as ``plate.%04d.exr``;
+            of several photographs their folder, a pattern such as ``photos/**/*.jpg``, or a list.
+        output: What to write; ``None`` for a name beside the footage, such as ``talk_beach.mp4``;
+            of several photographs a folder, made if it is missing.
         bg: An image or video file, ``#00b140``, a colour's name, ``blur``, ``blur:20`` (standard
             deviation in lines of a 1080-line picture) or ``transparent``.
         bg_fit: How a file fills the frame.
@@ -139,7 +141,8 @@ def render(
         mask_override: Mattes made by hand, for the frames that they are there for.
         colour: Linear light, or OpenColorIO; see ``options.ColourOptions``.
         sequence: How image sequences are read and written; see ``options.SequenceOptions``.
-        still: Product shots: trimmed, padded, centred, with a shadow; see ``options.StillOptions``.
+        still: Product shots, of photographs alone: trimmed, padded, centred, on a canvas of given
+            size, with a shadow; see ``options.StillOptions``.
         overwrite: Whether an existing ``output`` may be replaced.
         serial: Run everything on the calling thread; the result is the same.
         tell: Called with a ``pipeline.Start`` and then with ``pipeline.Progress``; before them with
@@ -148,7 +151,8 @@ def render(
             be interrupted (without ``tell`` that is logged; ``KeyboardInterrupt`` ends the wait).
 
     Returns:
-        What was done, assumed, lost and changed.
+        What was done, assumed, lost and changed. Of several photographs, ``failed`` has a line for
+        each that could not be read; the others are done.
 
     Raises:
         streammatte.errors.StreamMatteError: with one line that says what is wrong and what to
