@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -289,3 +290,28 @@ def outcome_of(path: Path) -> str:
     assert "\n" not in told
     assert path.name in told
     return "refused"
+
+
+class TestWithoutTheExtra:
+    """Without Pillow or pillow-heif, what needs them fails alone and says how to get them."""
+
+    def test_heic(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("pillow_heif").register_heif_opener()
+        save(tmp_path / "in" / "a.heic")
+        save(tmp_path / "in" / "b.png")
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        report = streammatte.render(tmp_path / "in", tmp_path / "out", **STUB)
+        assert report.frames == 1
+        (line,) = report.failed
+        assert "a.heic: HEIC needs pillow-heif: pip install" in line
+
+    def test_colours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = bytearray(wide())
+        own[24:36] = struct.pack(">6H", 2026, 11, 27, 8, 0, 0)  # so that no other test met it
+        path = save(tmp_path / "a.png", icc_profile=bytes(own))
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        report = streammatte.render(path, tmp_path / "o.png", **STUB)
+        assert any("as if they were sRGB: converting" in note for note in report.notes)
+        assert any("background's colours were taken for those" in note for note in report.notes)
+        monkeypatch.undo()
+        assert opened(tmp_path / "o.png").info["icc_profile"] == bytes(own)
