@@ -157,7 +157,6 @@ def run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     own_process()
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
-
         begun = False
 
         def tell(event: Event) -> None:
