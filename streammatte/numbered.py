@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from streammatte.digests import NUMBER, files_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LAST_NUMBER = re.compile(r"(.*?)([0-9]+)(\.[^.0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ class Pattern:
     def written(self) -> dict[int, Path]:
         """Return the files that are there under the very names that ``file`` gives."""
         return {number: path for number, path in self.files().items() if path == self.file(number)}
+
+
+def siblings(path: Path) -> tuple[str, int]:
+    """Return the name of the sequence that a picture belongs to, and how many there are.
+
+    Returns:
+        Such as ``("plate.####.exr", 48)``; ``("", 1)`` for a picture without others.
+    """
+    match = _LAST_NUMBER.fullmatch(path.name)
+    if match is None:
+        return "", 1
+    name = f"{match[1]}{'#' * len(match[2])}{match[3]}"
+    count = len(Pattern(path.with_name(name)).files())
+    return (name, count) if count > 1 else ("", 1)
 
 
 def ranges(numbers: list[int]) -> str:

@@ -140,11 +140,16 @@ def test_a_video_becomes_a_sequence_and_comes_back(
     sequence = tmp_path / "frames" / "f.%04d.png"
     report = streammatte.render(video, sequence, **STUB)
     assert names(tmp_path / "frames") == [f"f.{number}.png" for number in range(1001, 1007)]
-    assert any("24" not in note for note in [*report.notes, ""])
+    assert report.frames == 6
+    slow = streammatte.render(sequence, tmp_path / "slow.mkv", **STUB)
+    assert any("no file says its rate: 24 a second" in note for note in slow.notes)
     again = streammatte.render(
         sequence, tmp_path / "again.mkv", sequence=SequenceOptions(rate=Fraction(25)), **STUB
     )
-    assert again.frames == 6
+    assert not any("no file says its rate" in note for note in again.notes)
+    for name, rate in (("slow", 24), ("again", 25)):
+        with VideoFile(tmp_path / f"{name}.mkv") as file:
+            assert (file.info.rate, len(list(file.frames()))) == (rate, 6)
 
 
 @pytest.mark.parametrize("suffix", [".exr", ".dpx", ".tif", ".png", ".jpg"])
@@ -153,9 +158,15 @@ def test_every_kind_goes_in_and_out(suffix: str, tmp_path: Path) -> None:
     report = streammatte.render("synthetic:64x48@25x3", first, **STUB)
     assert report.frames == 3
     second = tmp_path / "b" / f"b.###{suffix}"
-    report = streammatte.render(first, second, **STUB)
+    report = streammatte.render(first, second, passes=["plate"], runtime="stub")
     assert report.frames == 3
     assert names(tmp_path / "b") == [f"b.{number}{suffix}" for number in range(1001, 1004)]
+    for number in range(1001, 1004):
+        _, one = opened(tmp_path / "a" / f"a.{number}{suffix}")
+        _, other = opened(tmp_path / "b" / f"b.{number}{suffix}")
+        assert one.std() > 0.05  # there is something to be seen
+        apart = np.abs(one - other)
+        assert apart.mean() < 0.01 if suffix == ".jpg" else apart.max() == 0
 
 
 class TestNumbers:
@@ -256,6 +267,9 @@ class TestAlike:
         OpenEXR.File({}, odd).write(str(tmp_path / "in" / "plate.1002.exr"))
         # What lies within the first frame's windows is taken: artists crop.
         streammatte.render(where, tmp_path / "out" / "m.%04d.exr", **STUB)
+        spec, found = opened(tmp_path / "out" / "m.1002.exr")
+        assert (spec.full_width, spec.full_height) == SIZE
+        assert found[32, 48].max() == 0  # where the small one shows nothing, there is nothing
         png = tmp_path / "p.%04d.png"
         streammatte.render("synthetic:64x48@25x2", png, **STUB)
         streammatte.render("synthetic:32x48@25x1", tmp_path / "q.%04d.png", **STUB)
@@ -282,6 +296,21 @@ class TestWhatIsThere:
     def test_the_plate_is_never_written_over(self, where: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is read for this"):
             streammatte.render(where, tmp_path / "in" / "plate.####.exr", overwrite=True, **STUB)
+
+    def test_nor_is_the_background(self, where: str, tmp_path: Path) -> None:
+        behind = plate(tmp_path / "bg", range(1001, 1005))
+        before = content(tmp_path / "bg")
+        with pytest.raises(UsageError, match="is read for this"):
+            streammatte.render(where, behind, bg=behind, runtime="stub", overwrite=True)
+        assert content(tmp_path / "bg") == before
+
+    @pytest.mark.usefixtures("where")
+    def test_one_picture_of_many_is_told_to_be_one(self, tmp_path: Path) -> None:
+        one = tmp_path / "in" / "plate.1002.exr"
+        report = streammatte.render(one, tmp_path / "one.exr", **STUB)
+        assert report.frames == 1
+        assert any("one of 4 numbered pictures" in note for note in report.notes)
+        assert any("plate.####.exr means all" in note for note in report.notes)
 
     def test_files_beside_are_told(self, where: str, tmp_path: Path) -> None:
         plate(tmp_path / "out", range(1004, 1009), "m.{:04d}.exr")

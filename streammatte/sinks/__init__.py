@@ -32,6 +32,8 @@ from streammatte.sinks.passes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streammatte.frames import VideoInfo
     from streammatte.options import Pass, RenderOptions
     from streammatte.sinks.video_file import VideoFileSink
@@ -75,7 +77,7 @@ def open_sink(
     try:
         for place in where.values():
             if is_numbered(place):
-                _check_sequence(place, source, options, info)
+                _check_sequence(place, source, options, (info.path, behind))
             else:
                 check_target(place, info.path, behind, overwrite=options.overwrite)
         if options.sequence.multilayer:
@@ -108,14 +110,15 @@ def places(path: Path, options: RenderOptions, info: VideoInfo) -> dict[Pass, Pa
     return {name: known[name] for name in options.passes if name in known}
 
 
-def _check_sequence(path: Path, source: Source, options: RenderOptions, info: VideoInfo) -> None:
+def _check_sequence(
+    path: Path, source: Source, options: RenderOptions, read: Iterable[Path | None]
+) -> None:
     """Refuse a sequence that should not be written, before any work is done."""
     from streammatte.numbered import Pattern
 
-    pattern, own = Pattern(path), info.path
-    if own is not None and Pattern(own).is_numbered:
-        first = info.first_number or 0
-        if pattern.file(first).absolute() == Pattern(own).file(first).absolute():
+    pattern = Pattern(path)
+    for other in (Pattern(each) for each in read if each is not None):
+        if other.is_numbered and other.file(0).absolute() == pattern.file(0).absolute():
             raise UsageError(f"{path} is read for this; give another output with -o")
     if not (options.overwrite or options.sequence.skip_existing):
         check_numbers(pattern, numbers_of(source, options.sequence))

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Self
 from streammatte.errors import InputError, UsageError
 from streammatte.frames import Frame, VideoInfo
 from streammatte.images import kind_of
-from streammatte.numbered import Pattern, ranges
+from streammatte.numbered import Pattern, ranges, siblings
 from streammatte.sources.base import Damage, Window
 from streammatte.threads import in_order
 from streammatte.timecode import advanced
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from types import TracebackType
 
     from streammatte.images import Image
     from streammatte.options import SequenceOptions
@@ -63,6 +62,12 @@ class Sequence:
         if self._options.rate is None and shape.rate is None and numbered:
             self.damage.notes.append(f"no file says its rate: {USUAL_RATE} a second; see --rate")
         self.damage.notes.extend(shape.notes)
+        if not numbered:
+            name, count = siblings(pattern.path)
+            if name:
+                self.damage.notes.append(
+                    f"{pattern.path.name} is one of {count} numbered pictures: {name} means all"
+                )
         return VideoInfo(
             path=pattern.path,
             width=shape.picture.width,
@@ -170,12 +175,7 @@ class Sequence:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
