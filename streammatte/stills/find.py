@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streammatte.errors import InputError
+from streammatte.images import SEQUENCE_ONLY
+from streammatte.numbered import siblings
 from streammatte.stills.headers import kind_of, mapped
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp"),
     *(".heic", ".heif", ".hif", ".avif"),
 )
-_PLATES = (".exr", ".dpx")
-_NUMBERED = re.compile(r"(.*?)([0-9]+)(\.[^.]*)")
 Where = str | os.PathLike[str]
 
 
@@ -134,15 +133,11 @@ def _root(pattern: str) -> Path:
 
 
 def _refuse_sequence(folder: Path, inside: list[Path]) -> None:
-    """Refuse a folder that holds the frames of one shot, and nothing else."""
+    """Refuse a folder that holds the frames of one shot, and no photographs beside them."""
     files = [path for path in inside if path.is_file()]
-    matches = [_NUMBERED.fullmatch(path.name) for path in files]
-    kinds = {(match[1], match[3].lower()) for match in matches if match}
-    if len(files) < 2 or None in matches or len(kinds) != 1:  # noqa: PLR2004
-        return
-    ((stem, ending),) = kinds
-    if ending in _PLATES:
-        digits = len(next(match for match in matches if match)[2])
+    plates = [path for path in files if path.suffix.lower() in SEQUENCE_ONLY]
+    if plates and not any(path.suffix.lower() in EXTENSIONS for path in files):
+        name, _ = siblings(plates[0])
         raise InputError(
-            f"{folder} holds an image sequence; give it as {folder / f'{stem}%0{digits}d{ending}'}"
+            f"{folder} holds an image sequence; give it as {folder / (name or plates[0].name)}"
         )

@@ -283,10 +283,13 @@ class TestFolder:
             streammatte.render(tmp_path / "empty", tmp_path / "out", **STUB)
 
     def test_a_folder_of_frames_is_told_how_it_is_given(self, tmp_path: Path) -> None:
-        for number in (1001, 1002):
-            (tmp_path / "in").mkdir(exist_ok=True)
-            (tmp_path / "in" / f"plate.{number}.exr").write_bytes(b"")
-        with pytest.raises(InputError, match=r"plate\.%04d\.exr"):
+        (tmp_path / "in").mkdir()
+        for name in ("plate.1001.exr", "plate.1002.exr", "plate.job.json"):
+            (tmp_path / "in" / name).touch()
+        with pytest.raises(InputError, match=r"an image sequence; give it as .*plate\.####\.exr"):
+            streammatte.render(tmp_path / "in", tmp_path / "out", **STUB)
+        (tmp_path / "in" / "plate.1001.exr").unlink()
+        with pytest.raises(InputError, match=r"give it as .*plate\.1002\.exr"):
             streammatte.render(tmp_path / "in", tmp_path / "out", **STUB)
 
 
