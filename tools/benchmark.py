@@ -699,6 +699,38 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def parse_rows(
+    summary: str, rows: Iterable[str], arguments: Sequence[str] | None, *, quick: str
+) -> argparse.Namespace:
+    """Read the command line of a benchmark that has rows.
+
+    Args:
+        summary: What it does.
+        rows: Their names.
+        arguments: The line; ``None`` for this process's own.
+        quick: What ``--quick`` means.
+    """
+    names = ",".join(rows)
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--only", default=names, metavar="ROWS", help="(%(default)s)")
+    parser.add_argument("--turns", type=int, metavar="N", help="of each side")
+    parser.add_argument("-o", "--output", type=Path, help="write all that was measured as JSON")
+    parser.add_argument("--readme", type=Path, help="put the table between this file's markers")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "streammatte-benchmark",
+        help="folder for the footage (%(default)s)",
+    )
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    told = parser.parse_args(arguments)
+    told.only = told.only.split(",")
+    if not set(told.only) <= set(rows):
+        parser.error(f"--only takes some of {','.join(rows)}")
+    return told
+
+
 def put_into(readme: Path, text: str, markers: tuple[str, str] = MARKERS) -> None:
     """Replace what stands between the markers of a README.
 

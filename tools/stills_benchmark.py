@@ -19,7 +19,6 @@ network's. Memory is the process's peak after 25, 50, 75 and 100 of every hundre
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import statistics
@@ -38,6 +37,7 @@ import numpy as np
 from benchmark import ASTRONAUT, BenchmarkError, tell
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from streammatte.options import RenderOptions
@@ -211,24 +211,8 @@ def table(results: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="12 photographs, one turn")
-    parser.add_argument("--only", default=",".join(ROWS), metavar="ROWS", help="(%(default)s)")
-    parser.add_argument("--turns", type=int, metavar="N", help="of each side (1)", default=1)
-    parser.add_argument("-o", "--output", type=Path, help="write all that was measured as JSON")
-    parser.add_argument("--readme", type=Path, help="put the table between this file's markers")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "streammatte-benchmark",
-        help="folder for the photographs (%(default)s)",
-    )
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    told = parser.parse_args(arguments)
-    told.only = told.only.split(",")
-    if not set(told.only) <= set(ROWS):
-        parser.error(f"--only takes some of {','.join(ROWS)}")
-    return told
+    summary = __doc__.splitlines()[0]
+    return benchmark.parse_rows(summary, ROWS, arguments, quick="12 photographs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in told.only:
             tell(ROWS[name].title)
-            results[name] = measure(name, count, told.turns, told.cache)
+            results[name] = measure(name, count, told.turns or 1, told.cache)
     except BenchmarkError as error:
         print(f"stills_benchmark: {error}", file=sys.stderr)
         return 1

@@ -20,7 +20,6 @@ repository's own and kept. Needs `psutil`, and `ffmpeg` on the PATH.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
@@ -38,6 +37,7 @@ import numpy as np
 from benchmark import ASTRONAUT, BEACH, BenchmarkError, Sample, tell
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from streammatte.options import RenderOptions
@@ -313,24 +313,8 @@ def table(results: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 frames, one turn")
-    parser.add_argument("--only", default=",".join(TITLES), metavar="ROWS", help="(%(default)s)")
-    parser.add_argument("--turns", type=int, metavar="N", help="of each side (3)")
-    parser.add_argument("-o", "--output", type=Path, help="write all that was measured as JSON")
-    parser.add_argument("--readme", type=Path, help="put the table between this file's markers")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "streammatte-benchmark",
-        help="folder for the footage (%(default)s)",
-    )
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    told = parser.parse_args(arguments)
-    told.only = told.only.split(",")
-    if not set(told.only) <= set(TITLES):
-        parser.error(f"--only takes some of {','.join(TITLES)}")
-    return told
+    summary = __doc__.splitlines()[0]
+    return benchmark.parse_rows(summary, TITLES, arguments, quick="8 frames, one turn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
