@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from streammatte.cli.network import add_network, network_options
-from streammatte.cli.process import own_process, settled
+from streammatte.cli.process import own_process
 from streammatte.errors import UsageError
 from streammatte.options import Quality
 
 if TYPE_CHECKING:
     import argparse
 
-    from streammatte.live.events import Event
     from streammatte.live.options import LiveOptions
 
 NAME = "live"
@@ -151,22 +150,12 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show until it is ended, telling how it goes."""
     from streammatte.cli.live_told import listener  # heavy: only once the words make sense
-    from streammatte.live.events import Entered
     from streammatte.live.show import live
 
     options = _options(arguments)
     own_process()
     with listener(json=arguments.json, quiet=arguments.quiet) as told:
-        begun = False
-
-        def tell(event: Event) -> None:
-            nonlocal begun
-            told.tell(event)
-            if isinstance(event, Entered) and event.state == "live" and not begun:
-                begun = True  # once: what is garbage by chance stays for good
-                settled()
-
-        report = live(options, tell, told.keys)
+        report = live(options, told.tell, told.keys)
     told.done(report)
     return 0
 

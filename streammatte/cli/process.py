@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
@@ -27,12 +26,3 @@ def own_process() -> None:
             libc.mallopt(_M_ARENA_MAX, 1)
         except (OSError, AttributeError):
             return  # another C library, with other habits
-
-
-def settled() -> None:
-    """Let the garbage collector never look again at what is there now.
-
-    What compilers and networks leave behind are half a million objects, and looking at them all
-    stops every thread for a twentieth of a second, or several on a slow processor.
-    """
-    gc.freeze()
