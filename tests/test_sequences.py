@@ -568,3 +568,27 @@ def test_footage_of_all_kinds_becomes_openexr(
             assert (at[f"plate.{letter}"] == np.float16(light[..., place])).all()
             assert (at[letter][solid] == np.float16(light[..., place])[solid]).all()
         assert (at["matte.A"] == at["A"]).all()
+
+
+def test_a_file_that_cannot_be_written_is_absent_and_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streammatte.images import plain
+
+    write = plain.write
+
+    def full(path: Path, *words: Any) -> None:
+        write(path, *words)
+        if "1003" in path.name:
+            path.write_bytes(path.read_bytes()[:60])
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plain, "write", full)
+    with pytest.raises(OutputError, match="is full; make room"):
+        streammatte.render("synthetic:64x48@25x9", tmp_path / "out" / "m.%04d.png", **STUB)
+    left = names(tmp_path / "out")
+    assert {"m.1001.png", "m.1002.png"} <= set(left)
+    assert "m.1003.png" not in left
+    assert not [name for name in left if not name.endswith(".png")]
+    for name in left:
+        opened(tmp_path / "out" / name)
