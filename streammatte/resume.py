@@ -19,7 +19,6 @@ from streammatte.errors import OutputError, UsageError
 from streammatte.numbered import Pattern, ranges
 from streammatte.options import FIRST_NUMBER
 from streammatte.stages.scenes import LONGEST_GAP
-from streammatte.stages.smooth import BLOCK, HELD, MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -62,6 +61,8 @@ def reach(options: RenderOptions, rate: Fraction) -> Reach | None:
         return None
     if options.matte.steadied == "off":
         return NOTHING
+    from streammatte.stages.smooth import BLOCK, HELD, MEMORY  # with Numba: slow to import
+
     seconds = MEMORY * options.matte.strength * math.log(1 / LEFT)
     before, gap = math.ceil(seconds * rate), math.floor(LONGEST_GAP * rate) + 1
     if options.matte.steadied == "live":

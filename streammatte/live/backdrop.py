@@ -94,6 +94,11 @@ class Backdrop:
             return background, None
         return background, scope
 
+    @property
+    def lately(self) -> Picture | None:
+        """The background of the last frame, alone; ``None`` if it is made of the room itself."""
+        return None if self._now[0].kind == "blur" else self._last
+
     def behind(self, frame: Frame, alpha: Floats) -> Picture:
         """Return the picture for a frame; see ``stages.backgrounds.Background``."""
         return self._behind(self._now, frame, alpha)

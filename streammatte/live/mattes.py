@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from streammatte.frames import Frame, Matte, Picture
 from streammatte.live.base import COLOUR, LAYOUT, TICK
+from streammatte.live.state import STALE
 from streammatte.stages import refine, smooth
 from streammatte.stages.match import difference
 from streammatte.stages.motion import carried, motion
@@ -52,8 +53,8 @@ BLOCK, NEARLY = 6, 0.85
 """... if nearly all of a square is so that has this part of the picture's height."""
 MOST_NOISE = 12.0
 LEAST_PATIENCE, MOST_PATIENCE = 0.5, OLDEST
-"""Seconds that a frame waits for its matte, and that a matte is carried; in between it is as long
-as the network usually takes for four frames: one that takes longer hangs."""
+"""Seconds that a matte is carried; in between it is as long as the network usually takes for four
+frames: one that takes longer hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,8 @@ class Mattes:
     def _matched(self) -> None:
         answer = self._exchange.answered(PATIENCE)
         if answer is None:
-            patience = 0.0 if self._network.trouble else self._patience
+            # As long as the last picture may stand, nothing is gained by giving a frame up.
+            patience = 0.0 if self._network.trouble else max(self._patience, STALE)
             for sight in self._exchange.overdue(patience):
                 self._post(Item(sight.frame, None, time.monotonic()))
             return

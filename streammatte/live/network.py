@@ -78,6 +78,7 @@ class Network:
         """That it saw, so far."""
         self.seconds = 0.0
         """That it takes a frame, lately."""
+        self._is_guess = True
         self.wish = wish
         self._exchange = exchange
         self._opener = opener
@@ -146,7 +147,8 @@ class Network:
         if not np.isfinite(alpha).all():
             raise RuntimeFailure("the network gave no numbers")
         took = time.perf_counter() - begun
-        self.seconds = took if not self.seconds else self._mixed(took)
+        self.seconds = took if self._is_guess else self._mixed(took)
+        self._is_guess = False
         self.frames += 1
         self.trouble = ""
         self._exchange.answer(Answer(replace(sight, view=view), alpha))
@@ -162,7 +164,10 @@ class Network:
             if self.engine is not None:
                 self.engine.runtime.close()
                 self._tell(f"the network is now {engine.model.card.name} at {_words(wish.size)}")
-            self.engine, self.size, self.seconds = engine, wish.size, 0.0
+            # Until it is known, it takes what its pixels suggest: who waits must not give up early.
+            self.seconds *= _pixels(wish.size) / _pixels(self.size)
+            self._is_guess = True
+            self.engine, self.size = engine, wish.size
             self.coarse = engine.model.card.coarse
             with self._lock:
                 if wish != self.wish:
@@ -187,6 +192,10 @@ class Network:
             if engine is not None:
                 engine.runtime.close()
         self.engine = self._ready = None
+
+
+def _pixels(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def _words(size: tuple[int, int]) -> str:

@@ -7,12 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from streammatte.errors import StreamMatteError
+from streammatte.sinks.apart import Apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streammatte.frames import Picture
     from streammatte.live.base import Output
+    from streammatte.sinks.apart import Pace
 
 AGAIN = 2.0
 """Seconds between two looks for an output that is gone."""
@@ -48,6 +50,12 @@ class Outlet:
             return None if output is None else output.readers
         except StreamMatteError:  # it is gone, which the next picture will find, too
             return None
+
+    @property
+    def pace(self) -> Pace | None:
+        """How it went, if it is fed by a process of its own."""
+        output = self._output
+        return output.pace if isinstance(output, Apart) else None
 
     def send(self, picture: Picture, pts: int) -> None:
         """Pass a picture on, if the output is there."""

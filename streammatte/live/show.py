@@ -8,6 +8,8 @@
  "mattes"   own or carried, steadied, snapped; or none          mattes.py       they meet
  "compose"  when it is due: over the background, or alone       compose.py, backdrop.py
  caller     a picture every 1/fps: new, again, or the slate     here; state.py says which
+
+A virtual camera is fed by a process of its own, so that the rate is kept: sinks/apart.py.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from streammatte.live.network import Opener
     from streammatte.live.options import LiveOptions
     from streammatte.live.settings import Settings
+    from streammatte.sinks.apart import Pace
 
 UNREAD = 5.0
 """Seconds without a reader after which the camera is let go of, if that is wanted."""
@@ -277,7 +280,15 @@ class Show:
             outlet.send(picture, pts)
         newest = self._newest
         if newest is not None and newest.picture is picture and self._is_new:
-            self.latencies.add(time.monotonic() - newest.captured)
+            pace = self._pace
+            late = pace.late if pace else 0.0
+            self.latencies.add(time.monotonic() - newest.captured + late)
+
+    @property
+    def _pace(self) -> Pace | None:
+        """Return how it goes where a process of its own sends the pictures."""
+        paces = [outlet.pace for outlet in self.outlets]
+        return next((pace for pace in paces if pace is not None), None)
 
     def _picture(self) -> Picture:
         """Return what is to be seen now: the rule that ``state`` draws."""
@@ -301,7 +312,7 @@ class Show:
             return self._slate
         if newest is not None and not newest.subject:
             return newest.picture  # the background alone
-        return self._slate
+        return self.backdrop.lately or self._slate
 
     def _signs(self, now: float) -> Signs:
         newest, feed = self._newest, self.intake.feed
@@ -417,15 +428,17 @@ class Show:
         engine = self.network.engine
         latency = self.latencies.milliseconds()
         notes = [*self.backdrop.notes, *(note for outlet in self.outlets for note in outlet.notes)]
+        pace = self._pace
+        frames = pace.sent if pace else self.frames
         return LiveReport(
             camera=self.intake.feed.description,
             outputs=[outlet.description for outlet in self.outlets],
             seconds=round(seconds, 2),
-            frames=self.frames,
-            fps=round(self.frames / seconds, 2),
+            frames=frames,
+            fps=round(frames / seconds, 2),
             composited=self.pictures,
-            repeated=self.repeated,
-            missed=self.missed,
+            repeated=max(0, frames - self.pictures),
+            missed=pace.missed if pace else self.missed,
             dropped=self.dropped,
             inferred=self.network.frames,
             carried=self.mattes.carried,
@@ -515,11 +528,12 @@ def _outlets(
     wheres = [*options.outputs, *(["window"] if options.preview else [])]
     if options.record is not None:
         wheres.append(str(options.record))
+    safe = slate(info, options.slate)
     outlets = []
     for where in wheres:
 
         def opened(where: str = where) -> Any:
-            return open_output(where, info, overwrite=options.overwrite)
+            return open_output(where, info, overwrite=options.overwrite, slate=safe)
 
         again = opened if re.fullmatch(r"auto|/dev/video[0-9]+", where) else None
         outlet = Outlet(

@@ -28,13 +28,17 @@ MOST_WAITING = 30
 """Pictures that wait to be encoded."""
 
 
-def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Output:
+def open_output(
+    where: str, info: VideoInfo, *, overwrite: bool = False, slate: Picture | None = None
+) -> Output:
     """Open an output.
 
     Args:
         where: ``auto``, ``/dev/videoN``, ``obs``, ``window``, ``null``, a file, or an address.
         info: Size and rate of the pictures.
         overwrite: Whether a file may be replaced.
+        slate: With it, a virtual camera is fed by a process of its own, which keeps the rate
+            whatever this one does, and shows this when nothing comes any more.
 
     Raises:
         UsageError: if it is none of these.
@@ -50,9 +54,12 @@ def open_output(where: str, info: VideoInfo, *, overwrite: bool = False) -> Outp
     if Path(where).suffix.lower() in EXTENSIONS:  # also in /dev/shm
         return Recorder(Path(where), info, overwrite=overwrite)
     if where in ("auto", "obs") or where.startswith("/dev/"):
+        from streammatte.sinks.apart import Apart
         from streammatte.sinks.virtual_camera import open_virtual_camera
 
-        return open_virtual_camera(where, info)
+        if slate is None:
+            return open_virtual_camera(where, info)
+        return Apart(where, info, slate, open_virtual_camera)
     if where == "window":
         from streammatte.sinks.preview import Window
 

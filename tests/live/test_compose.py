@@ -93,6 +93,16 @@ def test_a_blur_of_the_room_is_no_background_to_be_alone(backdrop: Backdrop) -> 
     assert shown.picture is SLATE
 
 
+def test_what_was_behind_lately_can_be_had_at_any_time(backdrop: Backdrop) -> None:
+    assert backdrop.lately is None
+    Stage(backdrop).shown(item())
+    assert backdrop.lately is not None
+    assert (backdrop.lately.planes[0] == doubles.BEHIND).all()
+    backdrop.change(spec("blur:2"), "cover")
+    Stage(backdrop).shown(item())
+    assert backdrop.lately is None  # a blur is made of the room
+
+
 def test_a_change_to_a_blur_in_the_middle_shows_no_room(
     backdrop: Backdrop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
