@@ -37,7 +37,7 @@ from streammatte.live.outlets import Outlet
 from streammatte.live.settings import read_scenes
 from streammatte.live.slate import slate
 from streammatte.live.state import Signs, State, judge
-from streammatte.live.stats import Latencies, Processor, Rate
+from streammatte.live.stats import Latencies, Machine, Processor, Rate
 from streammatte.live.worker import Worker
 from streammatte.meters import Meters
 from streammatte.models import load_card
@@ -136,6 +136,7 @@ class Show:
         self._helper: threading.Thread | None = None
         self._rates = {"pictures": Rate(), "network": Rate()}
         self._processor = Processor()
+        self._machine = Machine()
         self.beat = Beat("starting", 0.0, 0.0, None, 0, 0, 0.0, 0)
 
     # ---- beginning and ending
@@ -363,13 +364,13 @@ class Show:
             self._watch_readers()
 
     def _govern(self) -> None:
-        beat = self.beat
+        beat, busy = self.beat, self._machine.busy()
         sample = Sample(
             rate=min(float(self.info.rate), float(self.intake.feed.info.rate)),
             pictures=beat.fps,
             network_fps=beat.network_fps,
             network_seconds=self.network.seconds,
-            cpu=beat.cpu,
+            cpu=beat.cpu if busy is None else max(beat.cpu, busy),
         )
         changed = self.governor.observe(sample)
         if changed is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 
@@ -56,6 +57,36 @@ class Rate:
             self._seen.popleft()
         (then, few), (_, many) = self._seen[0], self._seen[-1]
         return (many - few) / (now - then) if now > then else 0.0
+
+
+class Machine:
+    """How busy all processors are, whoever uses them."""
+
+    def __init__(self, path: Path = Path("/proc/stat")) -> None:
+        """Look at the kernel's counts, which Linux has; see proc_stat(5)."""
+        self._path = path
+        self._before = self._counts()
+
+    def busy(self) -> float | None:
+        """Return the share of all processors in use since it was last asked for, 0..1.
+
+        ``None`` where the system does not tell.
+        """
+        before, self._before = self._before, self._counts()
+        if before is None or self._before is None:
+            return None
+        idle, whole = (now - then for now, then in zip(self._before, before, strict=True))
+        return 1 - idle / whole if whole > 0 else None
+
+    def _counts(self) -> tuple[int, int] | None:
+        """Return the time that all were idle, and the whole time; their unit does not matter."""
+        try:
+            with self._path.open(encoding="ascii") as file:
+                user, nice, system, idle, waiting, *others = map(int, file.readline().split()[1:9])
+        except (OSError, ValueError):
+            return None
+        # The others are interrupts, and what a virtual processor was kept waiting for a real one.
+        return idle + waiting, user + nice + system + idle + waiting + sum(others)
 
 
 class Processor:
