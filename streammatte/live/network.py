@@ -142,8 +142,7 @@ class Network:
         if view.shape[:2] != (height, width):
             view = sight.frame.picture.view(width, height, self._scaler)
         begun = time.perf_counter()
-        images = np.repeat(view[None], engine.runtime.batch, axis=0)
-        alpha = np.asarray(engine.runtime.infer(images)[0, 0], np.float32)
+        alpha = np.asarray(engine.runtime.infer(view[None])[0, 0], np.float32)
         if not np.isfinite(alpha).all():
             raise RuntimeFailure("the network gave no numbers")
         took = time.perf_counter() - begun

@@ -145,6 +145,7 @@ class Eye:
         self.seen = 0
         self.closed = False
         self.sizes: list[tuple[int, int]] = []
+        self.counts: list[int] = []
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         if self.failing:
@@ -153,6 +154,7 @@ class Eye:
             time.sleep(self.seconds)
         self.seen += 1
         self.sizes.append(images.shape[2:0:-1])
+        self.counts.append(len(images))
         luma = images.astype(np.float32).mean(-1)
         # What the colour conversion makes of the person's luma: (120 - 16) * 255 / 219.
         return (np.abs(luma - 121) < 40).astype(np.float32)[:, None]

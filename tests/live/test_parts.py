@@ -122,6 +122,19 @@ def test_it_answers(net: Net) -> None:
     assert not net.network.trouble
 
 
+def test_it_sees_one_frame_at_a_time_however_many_it_could() -> None:
+    """A GPU's memory has room for eight; it would compute all of them for the one that is there."""
+    net = Net(batch=8)
+    try:
+        net.see()
+        assert net.exchange.answered(20) is not None
+        assert set(net.opener.eye.counts) == {1}
+    finally:
+        net.worker.end()
+        net.worker.join(20)
+        net.network.close()
+
+
 def test_a_failure_is_told_once_and_over_when_it_works_again(net: Net) -> None:
     net.see()
     assert net.exchange.answered(20) is not None

@@ -41,16 +41,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(folder: Path, *words: str) -> dict[str, Any]:
-    """Run the inside script in the rig, and return what it found."""
+def inside(folder: Path, script: str, *words: str) -> dict[str, Any]:
+    """Run a script in the rig, and return what it found."""
     output = folder / "found.json"
     output.unlink(missing_ok=True)
     environment = [f"NUMBA_CACHE_DIR={folder}/numba", f"RIG_CLIP={CLIP}"]
     command = [ROOT / "tests/rig/run", "-o", folder, "-t", "280", "-m", "3000", "env", *environment]
-    inside = [sys.executable, "-u", ROOT / "tests/rig/inside_live.py", output, *words]
-    done = subprocess.run([*command, *inside], capture_output=True, text=True, check=False)
+    script_words = [sys.executable, "-u", ROOT / "tests/rig" / script, output, *words]
+    done = subprocess.run([*command, *script_words], capture_output=True, text=True, check=False)
     assert output.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
+def run(folder: Path, *words: str) -> dict[str, Any]:
+    """Run a show in the rig, and return what was seen of it."""
+    found = inside(folder, "inside_live.py", *words)
     assert found["code"] == 0
     return found
 
@@ -85,6 +91,22 @@ def test_a_webcam_becomes_a_steady_virtual_camera(folder: Path) -> None:
     own = own_gaps(arrivals, found["stalls"])
     assert max(own) <= 2 * 1000 / 30 + 5, (sorted(own)[-9:], sorted(gaps)[-9:], found["stalls"])
     assert [state for _, state, _ in report["states"]][-1] == "live"
+
+
+def test_it_ends_when_told_and_leaves_the_virtual_camera_to_others(folder: Path) -> None:
+    found = inside(folder, "inside_ends.py")
+    for name in ("SIGINT", "SIGTERM", "again"):
+        ended = found[name]
+        assert ended["live"], found
+        assert (ended["last"], ended["error"]) == ("done", ""), found
+        assert ended["frames"] > 0
+        assert ended["seconds"] < 3  # a second where there is more than one slow processor
+    assert found["busy"]["code"] == 7
+    assert "/dev/video21 is fed by another program" in found["busy"]["error"]
+    assert found["SIGKILL"]["code"] == -9
+    for name in ("SIGINT", "SIGTERM", "SIGKILL"):
+        assert found[name]["released"] is not None, found
+        assert found[name]["released"] < 3, found
 
 
 def report_size(found: dict[str, Any]) -> list[int]:
