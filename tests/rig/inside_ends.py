@@ -6,6 +6,7 @@ inside_ends.py OUT.json
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,8 +23,8 @@ PATIENCE = 60.0
 class Live:
     """The command, until it is live."""
 
-    def __init__(self) -> None:
-        words = ["--json", "--camera", WEBCAM, "--mode", "320x180@30:yuyv"]
+    def __init__(self, *camera: str) -> None:
+        words = ["--json", "--camera", *(camera or (WEBCAM, "--mode", "320x180@30:yuyv"))]
         words += ["--bg", "#c81e1e", "--vcam", VIRTUAL]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "streammatte", "live", *words],
@@ -77,9 +78,9 @@ def main() -> None:
         live = Live()
         found[name] = {"live": live.is_live(), **live.ended(signal.Signals[name])}
         found[name]["released"] = released()
-    first, second = Live(), None
+    first = Live()
     found["first"] = first.is_live()
-    second = Live()
+    second = Live(os.environ["RIG_CLIP"])
     found["busy"] = {"live": second.is_live(), **second.ended(0)}
     found["SIGKILL"] = first.ended(signal.SIGKILL)
     found["SIGKILL"]["released"] = released()

@@ -100,9 +100,12 @@ def test_it_ends_when_told_and_leaves_the_virtual_camera_to_others(folder: Path)
         assert ended["live"], found
         assert (ended["last"], ended["error"]) == ("done", ""), found
         assert ended["frames"] > 0
-        assert ended["seconds"] < 3  # a second where there is more than one slow processor
+        assert ended["seconds"] < 2  # on one slow processor; half a second is usual
     assert found["busy"]["code"] == 7
-    assert "/dev/video21 is fed by another program" in found["busy"]["error"]
+    assert (
+        "/dev/video21 is held at 320x180 (YU12) by a program that uses it (python"
+        in found["busy"]["error"]
+    )
     assert found["SIGKILL"]["code"] == -9
     for name in ("SIGINT", "SIGTERM", "SIGKILL"):
         assert found[name]["released"] is not None, found
