@@ -201,8 +201,7 @@ class Show:
         self.network.want(self._wish())
 
     def _wish(self) -> Wish:
-        # One frame at a time: what is asked for more makes ready, and on a GPU computes, more.
-        options = replace(self.options.network, model=self.settings.model, batch=1)
+        options = replace(self.options.network, model=self.settings.model)
         return Wish(options, self.governor.level.size)
 
     def _sizes(self) -> list[tuple[int, int]]:

@@ -150,12 +150,6 @@ def test_pictures_leave_at_the_rate_that_was_asked_for() -> None:
     assert all(abs(gap % 20_000 - 10_000) >= 9_990 for gap in gaps)  # whole periods
 
 
-def test_networks_are_made_ready_for_one_frame_at_a_time() -> None:
-    with Stage().running() as stage:
-        stage.screen.wait(shows_the_person)
-    assert {options.batch for options, _ in stage.opener.opened} == {1}
-
-
 def test_before_there_is_a_matte_the_background_is_alone() -> None:
     stage = Stage()
     stage.opener.eye.failing = True
