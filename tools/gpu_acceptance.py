@@ -15,7 +15,7 @@ So what matters most comes first, each network is run by each way in a process o
 that was lost, or a crash, ends that one only), each step is tried by itself (what fails is written
 down, and the rest goes on), the file is written again after every step, and nothing new is begun
 once ``--minutes`` are over; what runs then is ended. Steps, for every network, size, and way to run
-it (TensorRT, TensorRT-RTX, PyTorch on our streams, PyTorch alone, ONNX Runtime):
+it (TensorRT, TensorRT-RTX, PyTorch, ONNX Runtime):
 
 - ``ready``: exported, compiled, loaded; how long it took and how large the engine is
 - ``network``: frames a second with the ring full, milliseconds a single one takes (percentiles),
@@ -30,8 +30,6 @@ Before them, ``basics``: memory that runs out, streams without a network, what `
 After them, ``around``: what ``auto`` takes and why not the rest, and pictures that the GPU decodes.
 
 Exit code 0 if all that could be tried is right, 1 if something is not, 4 if there is no GPU.
-PyTorch on our streams is not a way that ``render`` offers: where TensorRT is missing, it still
-tries streams, events, copies and graphs with real work on a real device.
 """
 
 # ruff: noqa: SLF001  it looks into what it tries
@@ -53,11 +51,10 @@ import sys
 import tempfile
 import time
 import traceback
-import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +66,7 @@ NEEDED = (
 )
 """Distributions without which there is little to try."""
 _RTX, _TENSORRT = "tensorrt-rtx-cu13>=1.7,<1.8", "tensorrt-cu13>=10.13,<12"
-WAYS = ("tensorrt", "tensorrt-rtx", "torch on our streams", "torch", "onnxruntime")
+WAYS = ("tensorrt", "tensorrt-rtx", "torch", "onnxruntime")
 BASICS, AROUND = "basics", "around"
 NO_GPU = 4
 _PERCENTILES = (50, 95, 99)
@@ -456,7 +453,7 @@ def try_way(record: Record, way: str, name: str, size: int, told: argparse.Names
             return
         runtime = opened[0]
         record.step(f"{place}/network", lambda: speed(runtime, size, told.frames))
-        if hasattr(runtime, "has_graphs"):
+        if getattr(runtime, "slots", 1) > 1:
             record.step(f"{place}/times", lambda: gpu_times(runtime))
             plainly = lambda: without_graphs(runtime, way, name, size, told)  # noqa: E731
             record.step(f"{place}/graphs", plainly)
@@ -464,8 +461,7 @@ def try_way(record: Record, way: str, name: str, size: int, told: argparse.Names
         for runtime in opened:
             runtime.close()
         opened.clear()
-    if way != "torch on our streams":
-        record.step(f"{place}/pipeline", lambda: pipeline(way, name, size, told))
+    record.step(f"{place}/pipeline", lambda: pipeline(way, name, size, told))
     record.step(f"{place}/reopened", lambda: reopened(way, name, size, told.weights))
     truth = lambda: reference(name, size, told.weights, told.references)  # noqa: E731
     record.step(f"{place}/parity", lambda: parity(mattes, truth(), name, size))
@@ -475,7 +471,7 @@ def kind_of(way: str) -> Any:
     """Return the class of a way."""
     from streammatte.runtimes import RUNTIMES
 
-    return TorchRing if way == "torch on our streams" else RUNTIMES.load(way)
+    return RUNTIMES.load(way)
 
 
 def opened_model(name: str, weights: str) -> Any:
@@ -667,9 +663,10 @@ def speed(runtime: Any, size: int, frames: int) -> dict[str, Any]:
 
 def gpu_times(runtime: Any, frames: int = 30) -> dict[str, Any]:
     """Return how long the GPU takes for each step of a frame by itself, by its own clock."""
-    device, ring = runtime._device, runtime._ring
+    ours = getattr(runtime, "_overlapped", runtime)
+    device, ring = ours._device, ours.ring
     device.use()
-    slot, stream = ring._slots[0], ring._compute
+    slot, stream = ring._slots[0], ring.compute
 
     def compute() -> None:
         if slot.graph is None:
@@ -916,8 +913,10 @@ class _Sleepy:
     def __call__(self, source: int, target: int, stream: Any) -> None:
         import torch
 
-        image = torch.as_tensor(_There(source, self._image, "|u1"), device="cuda")
-        matte = torch.as_tensor(_There(target, self._matte, "<f4"), device="cuda")
+        from streammatte.runtimes.torch_overlap import There
+
+        image = torch.as_tensor(There(source, self._image, "|u1"), device="cuda")
+        matte = torch.as_tensor(There(target, self._matte, "<f4"), device="cuda")
         with torch.cuda.stream(torch.cuda.ExternalStream(int(stream))):
             torch.cuda._sleep(int(self._dice.integers(0, 500_000)))
             matte.copy_(image.sum(dtype=torch.float32).expand(self._matte))
@@ -987,130 +986,6 @@ def nvdec() -> dict[str, Any]:
     pairs = zip(*decoded, strict=True)
     equal = all(np.array_equal(a, b) for one, two in pairs for a, b in zip(one, two, strict=True))
     return {"frames": len(decoded[0]), "decoder": used[1], "equal": equal}
-
-
-# --- PyTorch on our streams ---------------------------------------------------------------------
-
-
-class TorchRing:
-    """PyTorch's operators on the ring's streams and memory: the ring with real work in it."""
-
-    wants_graphs = True
-    _alive: ClassVar[weakref.WeakSet[TorchRing]] = weakref.WeakSet()
-
-    def __init__(self, model: Any, size: tuple[int, int], placement: Any) -> None:
-        """Load a network; ``placement`` is as for the runtimes."""
-        import torch
-
-        from streammatte.runtimes.cuda import Device
-        from streammatte.runtimes.ring import SLOTS
-
-        if not torch.cuda.is_available():
-            raise _no_torch()
-        width, height = size
-        self._image, self._matte = (1, height, width, 3), (1, 1, height, width)
-        self._torch, self.slots = torch, SLOTS
-        self.batch, self.precision, self.device = placement.batch or 1, "fp16", "cuda:0"
-        self.has_graphs, self.why_no_graphs = False, "nobody asked for them"
-        self._module: Any = None
-        self._tensors: dict[int, Any] = {}
-        self._device = Device()
-        self._alive.add(self)
-        try:
-            self._start(model, size)
-        except BaseException:
-            self.close()
-            raise
-
-    def _start(self, model: Any, size: tuple[int, int]) -> None:
-        from streammatte.runtimes.ring import Ring
-        from streammatte.runtimes.torch import _placed
-
-        torch, name = self._torch, self._device.facts.name
-        module = model.module(size).eval().requires_grad_(False)
-        self._module = _placed(module, torch.device("cuda:0"), "fp16")
-        self._ring = Ring(self._device, self._work, self._image, self._matte)
-        self._warm()
-        self.description = f"PyTorch {torch.__version__} on our streams, {name}"
-        if not self.has_graphs:
-            self.description += " without CUDA graphs"
-
-    def _warm(self) -> None:
-        import numpy as np
-
-        from streammatte.errors import DependencyError, RuntimeFailure
-
-        for _ in range(3):
-            self.infer(np.zeros(self._image, np.uint8))
-        if not self.wants_graphs:
-            return
-        try:
-            self._ring.capture()
-        except (DependencyError, RuntimeFailure, RuntimeError) as error:
-            self.why_no_graphs = " ".join(str(error).split())[:500]
-        else:
-            self.has_graphs, self.why_no_graphs = True, ""
-
-    def _work(self, source: int, target: int, stream: Any) -> None:
-        from streammatte.runtimes.torch import _as_exact_as_asked
-
-        torch = self._torch
-        image = self._tensor(source, self._image, "|u1")
-        matte = self._tensor(target, self._matte, "<f4")
-        ours = torch.cuda.ExternalStream(int(stream))
-        with torch.inference_mode(), torch.cuda.stream(ours), _as_exact_as_asked("fp16"):
-            matte.copy_(self._module(image))
-
-    def _tensor(self, address: int, shape: tuple[int, ...], kind: str) -> Any:
-        if address not in self._tensors:
-            there = _There(address, shape, kind)
-            self._tensors[address] = self._torch.as_tensor(there, device="cuda")
-        return self._tensors[address]
-
-    def infer(self, images: Any) -> Any:
-        """Return mattes of images."""
-        self.submit(images)
-        return self.collect()
-
-    def submit(self, images: Any) -> None:
-        """Send images on their way."""
-        self._device.use()
-        self._ring.submit(images)
-
-    def collect(self) -> Any:
-        """Return the mattes that were asked for first."""
-        self._device.use()
-        return self._ring.collect()
-
-    def close(self) -> None:
-        """Let go of all; may be called twice."""
-        self._device.settle()
-        self._device.drop_graphs()
-        self._module = None
-        self._tensors.clear()
-        self._device.close()
-        self._alive.discard(self)
-        if not self._alive:  # what graphs of others use may be memory that PyTorch counts as free
-            self._torch.cuda.empty_cache()
-
-
-@dataclass(frozen=True)
-class _There:
-    """Memory on the device, as others understand it."""
-
-    address: int
-    shape: tuple[int, ...]
-    kind: str
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.shape,
-            "typestr": self.kind,
-            "data": (self.address, False),
-            "version": 3,
-            "strides": None,
-        }
 
 
 if __name__ == "__main__":

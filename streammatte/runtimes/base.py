@@ -88,7 +88,8 @@ class InFlight(Runtime, Protocol):
     """
 
     slots: int
-    """How many groups of images may be submitted and not yet collected."""
+    """How many groups of images may be submitted and not yet collected; 1 if only ``infer`` is to
+    be used."""
 
     def submit(self, images: NDArray[np.uint8]) -> None:
         """Send images on their way, as ``infer`` takes them; they may be changed afterwards.
@@ -113,7 +114,8 @@ class Flight:
     def __init__(self, runtime: Runtime) -> None:
         """Wrap a runtime, which is still the caller's to close."""
         self._runtime = runtime
-        self._ahead: InFlight | None = runtime if hasattr(runtime, "submit") else None  # type: ignore[assignment]
+        ahead = getattr(runtime, "slots", 1) > 1
+        self._ahead: InFlight | None = runtime if ahead else None  # type: ignore[assignment]
         self._done: deque[NDArray[np.float32]] = deque()
         self.slots = self._ahead.slots if self._ahead else 1
 

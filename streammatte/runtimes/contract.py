@@ -93,7 +93,12 @@ def batch_of(inputs: Sequence[Port], wish: int | None) -> int:
 
 def filled(images: NDArray[np.uint8], inputs: Sequence[Port]) -> NDArray[np.uint8]:
     """Repeat the last image until a graph of fixed batch has what it takes."""
-    missing = (inputs[0].shape[0] or len(images)) - len(images)
+    return filled_to(inputs[0].shape[0] or len(images), images)
+
+
+def filled_to(count: int, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last image until there are so many."""
+    missing = count - len(images)
     if not missing:
         return images
     return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])

@@ -81,7 +81,7 @@ class Ring:
             OutOfMemory: if the device has no room for the buffers.
         """
         self._device, self._work = device, work
-        self._copy_in, self._compute, self._copy_out = (device.stream() for _ in range(3))
+        self._copy_in, self.compute, self._copy_out = (device.stream() for _ in range(3))
         self._slots = [_slot(device, image, matte) for _ in range(slots)]
         self._free = deque(self._slots)
         self._in_flight: deque[Slot] = deque()
@@ -100,12 +100,12 @@ class Ring:
         """
         graphs = []
         for slot in self._slots:
-            self._device.begin_capture(self._compute)
+            self._device.begin_capture(self.compute)
             try:
-                self._work(slot.source, slot.target, self._compute)
-                graphs.append(self._device.end_capture(self._compute))
+                self._work(slot.source, slot.target, self.compute)
+                graphs.append(self._device.end_capture(self.compute))
             except BaseException:
-                self._device.abandon_capture(self._compute)
+                self._device.abandon_capture(self.compute)
                 raise
         for slot, graph in zip(self._slots, graphs, strict=True):
             slot.graph = graph
@@ -121,12 +121,12 @@ class Ring:
         np.copyto(slot.image.array, image)
         device.upload(slot.source, slot.image, self._copy_in)
         device.record(slot.uploaded, self._copy_in)
-        device.order(self._compute, slot.uploaded)
+        device.order(self.compute, slot.uploaded)
         if slot.graph is None:
-            self._work(slot.source, slot.target, self._compute)
+            self._work(slot.source, slot.target, self.compute)
         else:
-            device.launch(slot.graph, self._compute)
-        device.record(slot.computed, self._compute)
+            device.launch(slot.graph, self.compute)
+        device.record(slot.computed, self.compute)
         device.order(self._copy_out, slot.computed)
         device.download(slot.matte, slot.target, self._copy_out)
         device.record(slot.downloaded, self._copy_out)

@@ -93,7 +93,7 @@ class TensorRt:
         self.inputs, self.outputs = _ports(self.kind.api, self._loaded.engine)
         check_contract(name, size, self.inputs, self.outputs)
         self._make_context()
-        self._ring = self._warm(size)
+        self.ring = self._warm(size)
         self.device = f"cuda:{self._device.number}"
         self.description = f"{self.kind.title} {self.kind.version} on {facts.name} ({self.device})"
         if not self.has_graphs:
@@ -110,12 +110,12 @@ class TensorRt:
     def submit(self, images: NDArray[np.uint8]) -> None:
         """Send images on their way; see ``runtimes.base.InFlight``."""
         self._device.use()
-        self._ring.submit(filled(images, self.inputs))
+        self.ring.submit(filled(images, self.inputs))
 
     def collect(self) -> NDArray[np.float32]:
         """Return the mattes of what was submitted first; see ``runtimes.base.InFlight``."""
         self._device.use()
-        return self._ring.collect()
+        return self.ring.collect()
 
     def close(self) -> None:
         """Let go of the engine and of all memory; may be called twice."""

@@ -1,17 +1,24 @@
-"""PyTorch, operator by operator: to compare with, and for GPUs that nothing quicker runs on."""
+"""PyTorch: to compare with, and for GPUs that nothing quicker runs on.
+
+On NVIDIA's, frames overlap and a CUDA graph asks for the whole network: ``torch_overlap.py``.
+Elsewhere it goes operator by operator, several frames at a time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
 from streammatte.errors import DependencyError, RuntimeFailure, UsageError
+from streammatte.runtimes import cuda
 from streammatte.runtimes.base import Port
-from streammatte.runtimes.contract import check_contract, check_gpu, failure, reason
+from streammatte.runtimes.contract import check_contract, check_gpu, failure, filled_to, reason
+from streammatte.runtimes.ring import SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +35,13 @@ _GREATEST_BATCH = 8
 
 
 class Torch:
-    """Runs a model's torch module; see ``runtimes.base.Runtime``."""
+    """Runs a model's torch module; see ``runtimes.base.InFlight``."""
 
+    wants_graphs: ClassVar[bool] = True
+    """Whether the work is noted down as a CUDA graph, if that can be done; ``why_no_graphs`` says
+    why it was not."""
     _module: Any = None
+    _overlapped: Any = None
 
     def __init__(self, model: Model, size: Size, placement: Placement) -> None:
         """Load the weights; on a GPU, run the network, so that its first frame is quick.
@@ -43,7 +54,8 @@ class Torch:
             model: Whose ``module()`` is run.
             size: ``(width, height)`` of its input.
             placement: ``device`` is ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; ``auto`` is the
-                GPU, if PyTorch has one here. ``batch`` is chosen by the GPU's free memory.
+                GPU, if PyTorch has one here. ``batch`` is 1 where frames overlap, else chosen by
+                the GPU's free memory.
 
         Raises:
             UsageError: if PyTorch knows no such device, or half precision is asked of a CPU.
@@ -78,10 +90,33 @@ class Torch:
         dtype = str(alpha.dtype).removeprefix("torch.")
         self.outputs = (Port("alpha", dtype, (None, *alpha.shape[1:])),)
         check_contract(model.card.name, size, self.inputs, self.outputs)
+        self.slots, self.has_graphs, self.why_no_graphs = 1, False, _why_not_overlapped(self._place)
+        if not self.why_no_graphs:
+            self._overlap(size)
+
+    def _overlap(self, size: Size) -> None:
+        """Let frames overlap; where they cannot, they come one after the other, as elsewhere."""
+        from streammatte.runtimes.torch_overlap import Overlapped
+
+        image, matte = (self.batch, size[1], size[0], 3), (self.batch, 1, size[1], size[0])
+        exactly = partial(_as_exact_as_asked, self.precision)
+        try:
+            self._overlapped = Overlapped(
+                self._module, self._place, image, matte, exactly, graph=self.wants_graphs
+            )
+        except (DependencyError, RuntimeFailure) as error:
+            self.why_no_graphs = str(error)
+            self.description += f", one frame at a time: {error}"
+            return
+        self.slots, self.why_no_graphs = SLOTS, self._overlapped.why_no_graphs
+        self.has_graphs = not self.why_no_graphs
+        if not self.has_graphs:
+            self.description += " without CUDA graphs"
 
     def _opened(self, model: Model, size: Size, batch: int | None) -> torch.Tensor:
         """Load the weights in ``precision``, and return what the network makes of pictures."""
-        self.batch = batch or _fitting(self._place, size, self.precision)
+        overlaps = not _why_not_overlapped(self._place)
+        self.batch = batch or (1 if overlaps else _fitting(self._place, size, self.precision))
         module = model.module(size).eval().requires_grad_(False)
         self._module = _placed(module, self._place, self.precision)
         del module
@@ -109,8 +144,23 @@ class Torch:
             self.batch //= 2
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the mattes of images; see ``runtimes.base.Runtime``."""
+        """Return the mattes of images; see ``runtimes.base.Runtime``.
+
+        Not while frames are in flight.
+        """
+        if self._overlapped is not None:
+            self.submit(images)
+            return self.collect()[: len(images)]
         alpha: NDArray[np.float32] = self._run(images).cpu().numpy()
+        return alpha
+
+    def submit(self, images: NDArray[np.uint8]) -> None:
+        """Send images on their way, if there are ``slots``; see ``runtimes.base.InFlight``."""
+        self._overlapped.submit(filled_to(self.batch, images))
+
+    def collect(self) -> NDArray[np.float32]:
+        """Return the mattes of what was submitted first; see ``runtimes.base.InFlight``."""
+        alpha: NDArray[np.float32] = self._overlapped.collect()
         return alpha
 
     def _run(self, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -132,8 +182,10 @@ class Torch:
             raise failure("PyTorch", error) from error
 
     def close(self) -> None:
-        """Let go of the network and its memory."""
-        self._module = None
+        """Let go of the network and its memory; may be called twice."""
+        if self._overlapped is not None:
+            self._overlapped.close()
+        self._overlapped = self._module = None
         _let_go()
 
 
@@ -195,6 +247,17 @@ def why_not(kind: str) -> str:
     if caught:
         return f"PyTorch {version} cannot use {kind}: {reason(caught[0].message)}"  # type: ignore[arg-type]
     return f"PyTorch {version} finds no {kind} device"
+
+
+def _why_not_overlapped(place: torch.device) -> str:
+    """Return why frames cannot overlap on a device; nothing if they can."""
+    if place.type != "cuda" or torch.version.hip:
+        return "that is for NVIDIA's GPUs"
+    try:
+        cuda.api()
+    except DependencyError as error:
+        return str(error)
+    return ""
 
 
 def _words(place: torch.device) -> str:

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(not hardware.nvidia().gpus, reason="needs an NVIDIA GPU"),
 ]
 NAME, WEIGHTS, SIDE = "birefnet-lite", "random", 256
-IN_FLIGHT = ("tensorrt", "tensorrt-rtx", "torch on our streams")
+IN_FLIGHT = ("tensorrt", "tensorrt-rtx", "torch")
 
 
 def opened(way: str) -> Any:

@@ -251,7 +251,7 @@ def test_whatever_fails_is_told_and_everything_is_returned(
 
 def compute_does_not_wait(device: Any, ring: Any) -> None:
     order = device.order
-    device.order = lambda stream, event: stream is ring._compute or order(stream, event)
+    device.order = lambda stream, event: stream is ring.compute or order(stream, event)
 
 
 def copy_out_does_not_wait(device: Any, ring: Any) -> None:
@@ -370,12 +370,12 @@ MISTAKES = [
     collect_does_not_wait,
     collect_waits_for("uploaded"),
     collect_waits_for("computed"),
-    recorded_on("uploaded", "_compute"),
+    recorded_on("uploaded", "compute"),
     recorded_on("uploaded", "_copy_out"),
     recorded_on("computed", "_copy_in"),
     recorded_on("computed", "_copy_out"),
     recorded_on("downloaded", "_copy_in"),
-    recorded_on("downloaded", "_compute"),
+    recorded_on("downloaded", "compute"),
     never_recorded("uploaded"),
     never_recorded("computed"),
     never_recorded("downloaded"),

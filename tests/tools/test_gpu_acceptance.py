@@ -122,7 +122,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plain:
 
 
 WORDS = ("--models", "birefnet-lite", "--sizes", str(SIDE), "--frames", "9")
-WAYS = ("--ways", "tensorrt-rtx", "tensorrt", "torch on our streams")
+WAYS = ("--ways", "tensorrt-rtx", "tensorrt", "torch")
 
 
 @pytest.mark.usefixtures("small")
@@ -151,7 +151,7 @@ def test_the_whole_of_it_where_there_is_one(acceptance: Any, machine: Any) -> No
     assert (by_cpu["device"], by_cpu["precision"], by_cpu["decoder"]) == ("cuda:0", "fp16", "cpu")
     assert len(done["reopened"]["memory_mib"]) == 4
     assert "absent" in found["tensorrt"]["ready"]  # it is not installed here
-    assert "absent" in found["torch on our streams"]["ready"]  # this PyTorch has no CUDA
+    assert "absent" in found["torch"]["ready"]  # this PyTorch has no CUDA
     assert machine.fake.calls["Builder.build_serialized_network"] == 1  # the store has it
     basics = found["basics"]
     assert basics["memory"]["works_afterwards"]
