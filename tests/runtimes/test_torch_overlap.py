@@ -88,6 +88,14 @@ class Cuda:
         for name, value in patches.items():
             monkeypatch.setattr(torch.cuda, name, value)
         monkeypatch.setattr(overlap.Work, "_view", lambda _, address, __: self.memory[address])
+        self.forgotten: list[int] = []
+        """How often the module had run whenever work space was let go of."""
+        monkeypatch.setattr(
+            torch._C,
+            "_cuda_clearCublasWorkspaces",
+            lambda: self.forgotten.append(self.module.runs),
+            raising=False,
+        )
 
     @contextlib.contextmanager
     def on(self, stream: int) -> Iterator[None]:
@@ -154,9 +162,11 @@ def test_noted_down_it_is_replayed_on_what_is_copied_in(torch_cuda: Cuda) -> Non
         assert np.allclose(torch_cuda.run(work, image), mean(image), rtol=1e-3)
     assert graph.replays == 3
     assert torch_cuda.module.runs == runs  # Python asks for nothing else
-    work.close()
+    assert torch_cuda.forgotten == [0]  # before it was noted down
     work.close()
     assert graph.was_reset
+    assert len(torch_cuda.forgotten) == 2
+    work.close()
 
 
 @pytest.mark.parametrize("where", ["module", "end"])
