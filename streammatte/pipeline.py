@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,7 +207,7 @@ def render(
             frames = threads.ahead(meters.watch("decode", frames), "decode")
             # Steadied mattes come in blocks: while one goes on, the next is made.
             room = smooth.BLOCK if options.matte.steadied == "file" else 1
-            seen = coverage.watch(matting.mattes(frames))
+            seen = coverage.watch(matting.mattes(frames, threads))
             mattes = threads.ahead(seen, "matte", capacity=room)
             mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
             mattes = rest.missing(mattes)
@@ -240,7 +239,7 @@ def cutouts(where: str | Path, options: RenderOptions) -> Iterator[Cutout]:
             for note in source.damage.notes:  # there is no report to say so
                 logging.getLogger("streammatte").warning(note)
         frames = threads.ahead(matting.frames, "decode")
-        mattes = threads.ahead(matting.mattes(frames), "matte")
+        mattes = threads.ahead(matting.mattes(frames, threads), "matte")
         mattes, edges = finish.done(mattes, _edges(options, own=matting.engine is None))
         for result in mattes:
             yield Cutout(result, edges)
@@ -251,7 +250,7 @@ class _Matting:
     """How this footage gets its mattes, and the frames, the first of which had to be looked at."""
 
     frames: Iterator[Frame]
-    mattes: Callable[[Iterable[Frame]], Iterator[Matte]]
+    mattes: Callable[[Iterable[Frame], Threads], Iterator[Matte]]
     size: tuple[int, int]
     begin: Fraction
     """When the footage begins, in seconds, even if what is continued begins later."""
@@ -300,13 +299,13 @@ def _matting(
     begin = Fraction(0) if first.number is not None else first.pts * first.time_base
     del first  # or it would be kept to the end
     if own:
-        yield _Matting(frames, partial(matte.take_own, size=size), size, begin, None)
+        yield _Matting(frames, lambda them, _: matte.take_own(them, size), size, begin, None)
         return
 
-    def mattes(frames: Iterable[Frame]) -> Iterator[Matte]:
+    def mattes(frames: Iterable[Frame], threads: Threads) -> Iterator[Matte]:
         ahead = options.matte.quality != "live" and options.matte.steadied != "live"
         seen = matte.infer(frames, engine.runtime, size, meters, wish.every, ahead=ahead)
-        found = meters.watch("network", seen)
+        found = threads.ahead(meters.watch("network", seen), "network")
         if options.matte.choice:
             found = subject.chosen(found, options.matte.choice, finish.early)
         steady = _steadied(found, options.matte, meters)

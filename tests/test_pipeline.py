@@ -416,7 +416,7 @@ def test_what_cannot_be_interrupted_is_waited_for(
     told_to = [tell] if heard else []
     with pytest.raises(OutputError, match="full"):
         pipeline.render(SHORT, tmp_path / "out.mkv", options(temporal="live"), *told_to)
-    assert told == [["streammatte-matte"]]
+    assert told == [["streammatte-network"]]
     assert not list(tmp_path.iterdir())
 
 

@@ -6,8 +6,11 @@ import ctypes
 import sys
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE = 4 << 20
-"""Bytes from which memory goes back to the system when it is freed: above a 1080p frame."""
+_LARGE = 16 << 20
+"""Bytes from which memory goes back to the system when it is freed: above a 1080p frame, and above
+a matte of 1024 x 1024, which would be cleared anew, page by page, for every step: 20 ms a frame."""
+_CORES_A_THREAD = 4
+"""Cores for each thread that OpenCV may use: the pipeline's own threads use the others."""
 
 
 def own_process() -> None:
@@ -18,7 +21,9 @@ def own_process() -> None:
     """
     import cv2
 
-    cv2.setNumThreads(1)
+    from streammatte.runtimes.hardware import cores
+
+    cv2.setNumThreads(max(1, cores() // _CORES_A_THREAD))
     if sys.platform == "linux":
         try:
             libc = ctypes.CDLL("libc.so.6")
