@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE = 16 << 20
-"""Bytes from which memory goes back to the system when it is freed: above a 1080p frame, and above
-a matte of 1024 x 1024, which would be cleared anew, page by page, for every step: 20 ms a frame."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE, _SPARE = 16 << 20, 256 << 20
+"""Bytes from which memory goes back to the system when it is freed, by itself and at the end of
+what there is: more than a matte of 1024 x 1024, and than all that a frame's steps are made in. What
+goes back is cleared, page by page, before it is had again, which took 20 to 50 ms a frame."""
 _CORES_A_THREAD = 4
 """Cores for each thread that OpenCV may use: the pipeline's own threads use the others."""
 
@@ -28,6 +29,7 @@ def own_process() -> None:
         try:
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+            libc.mallopt(_M_TRIM_THRESHOLD, _SPARE)
             libc.mallopt(_M_ARENA_MAX, 1)
         except (OSError, AttributeError):
             return  # another C library, with other habits
