@@ -261,14 +261,17 @@ def keep(pipe: Connection, shared: Shared, opener: Opener, where: str, info: Vid
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     with contextlib.suppress(AttributeError, OSError):  # only some may, and only on some systems
         os.setpriority(os.PRIO_PROCESS, 0, URGENT)
-    with contextlib.suppress(EOFError, OSError):  # whoever hears of it has ended
-        try:
-            output = opener(where, info)
-            pipe.send(output.description)
-            with contextlib.closing(output):
-                Keeper(pipe, shared, output, Fraction(info.rate)).run()
-        except StreamMatteError as error:
-            pipe.send(error)
+    try:
+        output = opener(where, info)
+        pipe.send(output.description)
+        with contextlib.closing(output):
+            Keeper(pipe, shared, output, Fraction(info.rate)).run()
+    except (EOFError, ConnectionError):
+        return  # the other side has ended
+    except Exception as error:  # noqa: BLE001  whatever it is, it is told there
+        known = isinstance(error, StreamMatteError)
+        with contextlib.suppress(OSError):
+            pipe.send(error if known else OutputError(f"{where}: {type(error).__name__}: {error}"))
 
 
 class Keeper:

@@ -42,6 +42,17 @@ def diary(where: str, info: VideoInfo) -> Diary:
     return Diary(where, info)
 
 
+class Broken(Diary):
+    """Does what no camera should."""
+
+    def send(self, *_: object) -> None:
+        raise ZeroDivisionError("nothing is divided here")
+
+
+def broken(where: str, info: VideoInfo) -> Diary:
+    return Broken(where, info)
+
+
 def forbidden(where: str, info: VideoInfo) -> Diary:
     raise DependencyError(f"no permission to use {where}")
 

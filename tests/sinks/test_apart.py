@@ -114,6 +114,18 @@ def test_a_camera_that_is_gone_says_so_in_its_words(diary: tuple[Apart, Path]) -
         until(lambda: output.send(picture(90), now()))
 
 
+def test_whatever_goes_wrong_there_is_told_here(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "diary"
+    output = Apart(str(path), INFO, SLATE, apart_doubles.broken)
+    with pytest.raises(OutputError, match=r"diary: ZeroDivisionError: nothing is divided here$"):
+        until(lambda: output.send(picture(90), now()))
+    output.close()
+    assert capfd.readouterr() == ("", "")
+    assert path.read_text() == "end\n"
+
+
 def test_a_process_that_was_killed_is_noticed(diary: tuple[Apart, Path]) -> None:
     output, _ = diary
     output.send(picture(90), now())
