@@ -55,6 +55,8 @@ ENDING = 0.8
 URGENT = -10
 """How nice it is, where that may be chosen: it needs little, but that at once."""
 END = b""
+UNKNOWN = -1
+"""Readers."""
 _NEWS = struct.Struct("=qqq")
 """Serial number of a picture; when it is due; when it was handed over. In ``TICK``."""
 
@@ -99,6 +101,7 @@ class Shared:
         self.serials = context.RawArray(ctypes.c_int64, SLOTS)
         """What is in each slot; 0 while it is written."""
         self.tally = context.RawValue(Tally)
+        self.tally.readers = UNKNOWN
 
     @property
     def _length(self) -> int:
@@ -226,7 +229,7 @@ class Apart:
     def readers(self) -> int | None:
         """How many other programs look at it; ``None`` if nobody can know."""
         readers = int(self._shared.tally.readers)
-        return None if readers < 0 else readers
+        return None if readers == UNKNOWN else readers
 
     def close(self) -> None:
         """End the process within a second; see ``live.base.Output``."""
@@ -351,7 +354,7 @@ class Keeper:
         if is_new:
             tally.late = _now() - self._handed
         readers = self._output.readers
-        tally.readers = -1 if readers is None else readers
+        tally.readers = UNKNOWN if readers is None else readers
 
     def _fetch(self) -> bool:
         """Take the newest picture over; return whether it could be had whole."""

@@ -61,6 +61,7 @@ def diary(tmp_path: Path) -> Iterator[tuple[Apart, Path]]:
 
 def test_pictures_leave_whole_and_in_order(diary: tuple[Apart, Path]) -> None:
     output, path = diary
+    assert output.readers is None  # nobody has looked yet
     shown = [picture(60 + 10 * i) for i in range(8)]
     begun = now()
     for index, each in enumerate(shown):
