@@ -22,6 +22,7 @@ from streammatte.live.options import LiveOptions
 from streammatte.live.outlets import Outlet
 from streammatte.live.settings import Scene, Settings
 from streammatte.live.show import Show
+from streammatte.sinks.apart import Apart, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +149,35 @@ def test_pictures_leave_at_the_rate_that_was_asked_for() -> None:
     gaps = {late - early for early, late in itertools.pairwise(stamps)}
     assert gaps
     assert all(abs(gap % 20_000 - 10_000) >= 9_990 for gap in gaps)  # whole periods
+
+
+class Paced(doubles.Screen, Apart):
+    """A screen that a process of its own feeds, which sends more than it is given, and late."""
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(sent=len(self.pictures) + 100, missed=7, late=0.5)
+
+    @property
+    def readers(self) -> int | None:  # type: ignore[override]
+        return 1
+
+    @readers.setter
+    def readers(self, value: int | None) -> None: ...
+
+
+def test_what_another_process_sends_is_what_counts() -> None:
+    stage = Stage()
+    stage.screen = Paced()
+    with stage.running():
+        stage.screen.wait(shows_the_person)
+        stage.screen.wait(shows_the_person)
+    report = stage.show.report()
+    assert report.frames == len(stage.screen.pictures) + 100
+    assert report.missed == 7
+    assert report.repeated == report.frames - report.composited
+    assert report.latency_ms["p50"] is not None
+    assert report.latency_ms["p50"] >= 500
 
 
 def test_before_there_is_a_matte_the_background_is_alone() -> None:
